@@ -1,0 +1,31 @@
+import { EXIT, exitStatus, Interrupted } from "./exit-status.js";
+import { createProgram } from "./program.js";
+
+// a reader that has seen enough (`lamella ls … | head`) is not a failure
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failure));
+
+try {
+  await createProgram().parseAsync();
+} catch (error) {
+  const status = exitStatus(error);
+  // commander has printed its own
+  if (status !== EXIT.ok && !(error instanceof Error && error.name === "CommanderError")) {
+    process.stderr.write(`lamella: ${error instanceof Error ? error.message : String(error)}\n`);
+    const hint = hintFor(status);
+    if (hint !== undefined && !(error instanceof Interrupted)) process.stderr.write(`  ${hint}\n`);
+  }
+  process.exitCode = status;
+}
+
+function hintFor(status: number): string | undefined {
+  switch (status) {
+    case EXIT.auth:
+      return "this version pulls anonymously: is the image public?";
+    case EXIT.network:
+      return "what has arrived whole is kept: run the same command again";
+    case EXIT.noSpace:
+      return "free some space, or choose another place with --root";
+    default:
+      return undefined;
+  }
+}

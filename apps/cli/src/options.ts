@@ -1,0 +1,46 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+import { hostPlatform, parsePlatform } from "@lamella/refs";
+import type { Platform } from "@lamella/refs";
+import { InvalidArgumentError, Option } from "commander";
+import type { Command } from "commander";
+
+/** What every command takes. */
+export interface GlobalOptions {
+  json: boolean;
+  quiet: boolean;
+  /** How progress is shown; `auto`: bars on a terminal, a line each ten seconds elsewhere. */
+  progress: "auto" | "json" | false;
+  platform: Platform;
+  root: string;
+  plainHttp: string[];
+}
+
+export function addGlobalOptions(command: Command): Command {
+  return command
+    .option("--json", "print the result as JSON", false)
+    .option("-q, --quiet", "print nothing but the result and errors", false)
+    .addOption(new Option("--progress <how>", "how progress is shown on stderr").choices(["auto", "json"]).default("auto"))
+    .option("--no-progress", "show no progress")
+    .addOption(
+      new Option("--platform <os/arch[/variant]>", "which image of a multi-platform one").default(hostPlatform(), "this machine's").argParser(argument(parsePlatform)),
+    )
+    .addOption(new Option("--root <dir>", "where images are kept").env("LAMELLA_ROOT").default(defaultRoot()))
+    .option("--plain-http <host...>", "speak HTTP, not HTTPS, with these hosts (loopback needs no telling)", []);
+}
+
+/** An argument parser out of one that throws errors of its own. */
+export function argument<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      throw error instanceof InvalidArgumentError ? error : new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+    }
+  };
+}
+
+function defaultRoot(): string {
+  return join(process.env["XDG_DATA_HOME"] ?? join(homedir(), ".local/share"), "lamella");
+}

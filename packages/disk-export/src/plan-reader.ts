@@ -1,0 +1,128 @@
+import type { FileTree } from "@lamella/layer-format";
+import type { CallOptions } from "@lamella/refs";
+
+import type { DiskPlan, Segment } from "./disk-plan.js";
+import { shownPath } from "./entry-path.js";
+import { DiskExportError } from "./errors.js";
+
+/** No chunk is longer. */
+const CHUNK_BYTES = 1 << 20;
+/** A piece of this size goes out as it is; smaller ones are gathered, so that 70,000 small files are not 70,000 chunks. */
+const PASS_THROUGH_BYTES = 64 << 10;
+
+/** A plan but for its `read`. */
+export interface DiskPlanParts extends Omit<DiskPlan, "read"> {
+  /** What the segments' entries are read from. */
+  readonly tree: FileTree;
+}
+
+/**
+ * Completes a {@link DiskPlan}: a format decides where everything lies, this reads it.
+ *
+ * `read` throws `option_invalid` for a range that does not lie within the disk, and `tree_invalid` if the tree gives more or fewer
+ * bytes than it was asked for. Reads may run at the same time.
+ */
+export function createDiskPlan({ tree, ...plan }: DiskPlanParts): DiskPlan {
+  const zeros = new Uint8Array(CHUNK_BYTES);
+
+  async function* read(offset: number, length: number, { signal }: CallOptions = {}): AsyncGenerator<Uint8Array> {
+    signal?.throwIfAborted();
+    requireRange(plan.sizeBytes, offset, length);
+    const end = offset + length;
+    const gatherer = createGatherer(Math.min(CHUNK_BYTES, length));
+
+    let position = offset;
+    for (let index = firstSegmentEndingAfter(plan.segments, offset); position < end; index++) {
+      const segment = plan.segments[index];
+      const dataStart = Math.max(Math.min(segment?.offset ?? end, end), position);
+      while (position < dataStart) {
+        const count = Math.min(dataStart - position, zeros.length);
+        for (const chunk of gatherer.push(count === zeros.length ? zeros : zeros.subarray(0, count))) {
+          yield chunk;
+          signal?.throwIfAborted();
+        }
+        position += count;
+      }
+      if (segment === undefined || position === end) break;
+
+      const skipped = position - segment.offset;
+      const count = Math.min(segment.offset + segment.length, end) - position;
+      if ("bytes" in segment) {
+        const bytes = segment.bytes();
+        for (const chunk of gatherer.push(count === bytes.length ? bytes : bytes.subarray(skipped, skipped + count))) {
+          yield chunk;
+          signal?.throwIfAborted();
+        }
+      } else {
+        let missing = count;
+        for await (const bytes of tree.read(segment.entry, { offset: segment.entryOffset + skipped, length: count, signal })) {
+          missing -= bytes.length;
+          for (const chunk of gatherer.push(bytes)) {
+            yield chunk;
+            signal?.throwIfAborted();
+          }
+        }
+        if (missing !== 0) {
+          throw new DiskExportError("tree_invalid", `cannot read ${shownPath(segment.entry)}: its tree gave ${count - missing} of ${count} bytes`);
+        }
+      }
+      position += count;
+    }
+    yield* gatherer.rest();
+  }
+
+  return { ...plan, read };
+}
+
+interface Gatherer {
+  /** Takes a piece and gives the chunks that are complete with it. */
+  push(piece: Uint8Array): Iterable<Uint8Array>;
+  rest(): Iterable<Uint8Array>;
+}
+
+function createGatherer(capacity: number): Gatherer {
+  let buffer: Uint8Array | undefined;
+  let used = 0;
+
+  function* rest(): Generator<Uint8Array> {
+    if (buffer !== undefined && used > 0) yield buffer.subarray(0, used);
+    used = 0;
+  }
+
+  function* push(piece: Uint8Array): Generator<Uint8Array> {
+    if (piece.length >= PASS_THROUGH_BYTES) {
+      yield* rest();
+      for (let at = 0; at < piece.length; at += CHUNK_BYTES) yield piece.subarray(at, at + CHUNK_BYTES);
+      return;
+    }
+    buffer ??= new Uint8Array(capacity);
+    for (let at = 0; at < piece.length; ) {
+      const part = piece.length - at <= capacity - used ? piece.subarray(at) : piece.subarray(at, at + capacity - used);
+      buffer.set(part, used);
+      at += part.length;
+      used += part.length;
+      if (used === capacity) yield* rest();
+    }
+  }
+
+  return { push, rest };
+}
+
+/** The first segment of which a byte lies at `offset` or after it; the count of segments where there is none. */
+function firstSegmentEndingAfter(segments: readonly Segment[], offset: number): number {
+  let low = 0;
+  let high = segments.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const { offset: start, length } = segments[middle]!;
+    if (start + length > offset) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+function requireRange(sizeBytes: number, offset: number, length: number): void {
+  const inside = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (inside && offset + length <= sizeBytes) return;
+  throw new DiskExportError("option_invalid", `cannot read ${length} bytes of a disk from ${offset}: it has ${sizeBytes}`);
+}

@@ -1,0 +1,137 @@
+import { constants } from "node:fs";
+import { mkdir, open, readdir, rm } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+
+import { digestAlgorithm, digestHex, verifyContent } from "@lamella/refs";
+import type { CallOptions, Descriptor, Digest, ImageSource, Pusher } from "@lamella/refs";
+
+import { isErrno } from "./durable.js";
+import { ImageStoreError } from "./errors.js";
+import { createIngest } from "./ingest.js";
+import type { Ingest } from "./ingest.js";
+import { createLayoutIndex } from "./layout-index.js";
+import type { LayoutIndex } from "./layout-index.js";
+
+const CHUNK_BYTES = 1 << 20;
+
+/**
+ * The blobs and names of a store: an OCI image layout (image-spec, image-layout.md) that skopeo and crane read as it stands.
+ *
+ * A blob is there whole or not at all, under its digest; the bytes of one are verified before it is committed and again
+ * when it is fetched. Several processes may use one store at once.
+ */
+export interface ContentStore extends ImageSource, Pusher {
+  readonly directory: string;
+  /** Names of images to descriptors of manifests or indexes, kept in `index.json`. */
+  readonly names: LayoutIndex;
+  /** Where the blob of a digest is or would be. */
+  blobPath(digest: Digest): string;
+  /** A blob's size in bytes; `undefined` where there is none. */
+  stat(digest: Digest, options?: CallOptions): Promise<number | undefined>;
+  /** Bytes of a blob, not verified; throws `not_found`. */
+  readRange(digest: Digest, offset: number, length: number, options?: CallOptions): AsyncIterable<Uint8Array>;
+  /** Every blob, in no order. */
+  blobs(options?: CallOptions): AsyncIterable<Digest>;
+  /** Begins a new blob of a digest that is not known yet. */
+  ingest(): Promise<Ingest>;
+  /** Removes a blob. Removing what is not there is a success. */
+  remove(digest: Digest): Promise<void>;
+}
+
+/** Opens the store in a directory, which is made if need be. */
+export async function openContentStore(directory: string, options: CallOptions = {}): Promise<ContentStore> {
+  options.signal?.throwIfAborted();
+  const ingestDirectory = join(directory, "ingest");
+  const blobDirectory = join(directory, "blobs");
+  await mkdir(ingestDirectory, { recursive: true });
+  await mkdir(join(blobDirectory, "sha256"), { recursive: true });
+  const names = await createLayoutIndex(directory);
+  const blobPath = (digest: Digest): string => join(blobDirectory, digestAlgorithm(digest), digestHex(digest));
+
+  const store: ContentStore = {
+    directory,
+    names,
+    blobPath,
+    resolve: (name, call) => names.resolve(name, call),
+    ingest: () => createIngest(ingestDirectory, blobPath),
+
+    async stat(digest, call = {}) {
+      call.signal?.throwIfAborted();
+      const blob = await openBlob(blobPath(digest));
+      if (blob === undefined) return undefined;
+      await blob.handle.close();
+      return blob.size;
+    },
+
+    async *fetch(descriptor, call = {}) {
+      const bytes = store.readRange(descriptor.digest, 0, Number.POSITIVE_INFINITY, call);
+      yield* verifyContent(descriptor, bytes, call);
+    },
+
+    async *readRange(digest, offset, length, call = {}) {
+      call.signal?.throwIfAborted();
+      const blob = await openBlob(blobPath(digest));
+      if (blob === undefined) throw new ImageStoreError("not_found", `cannot read blob ${digest}: not in the store`);
+      try {
+        const end = Math.min(blob.size, offset + length);
+        const buffer = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(end - offset, 0)));
+        for (let position = offset; position < end; ) {
+          call.signal?.throwIfAborted();
+          const { bytesRead } = await blob.handle.read(buffer, 0, Math.min(buffer.length, end - position), position);
+          if (bytesRead === 0) throw new ImageStoreError("store_invalid", `cannot read blob ${digest}: it shrank`);
+          position += bytesRead;
+          yield buffer.subarray(0, bytesRead);
+        }
+      } finally {
+        await blob.handle.close();
+      }
+    },
+
+    async *blobs(call = {}) {
+      for (const algorithm of ["sha256", "sha384", "sha512"] as const) {
+        call.signal?.throwIfAborted();
+        for (const hex of await listDirectory(join(blobDirectory, algorithm))) yield `${algorithm}:${hex}`;
+      }
+    },
+
+    async push(descriptor: Descriptor, content, call = {}) {
+      if ((await store.stat(descriptor.digest, call)) === descriptor.size) return;
+      const ingest = await store.ingest();
+      try {
+        for await (const chunk of verifyContent(descriptor, content, call)) await ingest.write(chunk);
+        await ingest.commit(descriptor.digest);
+      } finally {
+        await ingest[Symbol.asyncDispose]();
+      }
+    },
+
+    remove: (digest) => rm(blobPath(digest), { force: true }),
+  };
+  return store;
+}
+
+/** A blob is a regular file: what somebody put there as a link or a pipe is refused, and opening it never waits. */
+async function openBlob(path: string): Promise<{ handle: FileHandle; size: number } | undefined> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    if (isErrno(error, "ELOOP")) throw new ImageStoreError("store_invalid", `cannot open blob ${path}: not a regular file`);
+    throw error;
+  }
+  const stat = await handle.stat();
+  if (stat.isFile()) return { handle, size: stat.size };
+  await handle.close();
+  throw new ImageStoreError("store_invalid", `cannot open blob ${path}: not a regular file`);
+}
+
+async function listDirectory(path: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}

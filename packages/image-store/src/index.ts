@@ -1,0 +1,14 @@
+export { openContentStore } from "./content-store.js";
+export type { ContentStore } from "./content-store.js";
+export { ImageStoreError } from "./errors.js";
+export type { ImageStoreErrorCode } from "./errors.js";
+export { openImageTree } from "./image-tree.js";
+export { readImage } from "./image.js";
+export type { Image, ImageLayer } from "./image.js";
+export type { Ingest } from "./ingest.js";
+export type { LayoutIndex } from "./layout-index.js";
+export type { LayerProgress, OnProgress } from "./progress.js";
+export { pullImage } from "./pull.js";
+export type { PullOptions } from "./pull.js";
+export { openSource } from "./source.js";
+export type { Source } from "./source.js";

@@ -1,0 +1,154 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+import { digestOf, OCI_LAYER_TAR, OCI_MANIFEST } from "@lamella/refs";
+import type { Descriptor } from "@lamella/refs";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import { openContentStore } from "../src/content-store.js";
+import type { ContentStore } from "../src/content-store.js";
+
+const HELLO = new TextEncoder().encode("hello");
+const hello: Descriptor = { mediaType: OCI_LAYER_TAR, digest: digestOf(HELLO), size: HELLO.length };
+
+async function* chunks(...parts: Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* parts;
+}
+
+async function text(source: AsyncIterable<Uint8Array>): Promise<string> {
+  const parts: Buffer[] = [];
+  for await (const chunk of source) parts.push(Buffer.from(chunk));
+  return Buffer.concat(parts).toString();
+}
+
+let directory = "";
+let store: ContentStore;
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "content-"));
+  store = await openContentStore(directory);
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+describe("the content store", () => {
+  it("is an OCI image layout", () => {
+    expect(JSON.parse(readFileSync(join(directory, "oci-layout"), "utf8"))).toEqual({ imageLayoutVersion: "1.0.0" });
+  });
+
+  it("gives back what was pushed, under its digest", async () => {
+    await store.push(hello, chunks(HELLO.subarray(0, 2), HELLO.subarray(2)));
+    expect(await store.stat(hello.digest)).toBe(5);
+    expect(await text(store.fetch(hello))).toBe("hello");
+    expect(readFileSync(store.blobPath(hello.digest), "utf8")).toBe("hello");
+  });
+
+  it("refuses bytes that are not the digest's and keeps nothing of them", async () => {
+    await expect(store.push(hello, chunks(new TextEncoder().encode("hallo")))).rejects.toMatchObject({ code: "digest_mismatch" });
+    expect(await store.stat(hello.digest)).toBeUndefined();
+    expect(readdirSync(join(directory, "ingest"))).toEqual([]);
+  });
+
+  it("does not read the source of a blob that is there", async () => {
+    await store.push(hello, chunks(HELLO));
+    await store.push(hello, {
+      [Symbol.asyncIterator]: () => {
+        throw new Error("was read");
+      },
+    });
+    expect(await store.stat(hello.digest)).toBe(5);
+  });
+
+  it("finds a blob that was damaged at rest when it is fetched", async () => {
+    await store.push(hello, chunks(HELLO));
+    writeFileSync(store.blobPath(hello.digest), "jello");
+    await expect(text(store.fetch(hello))).rejects.toMatchObject({ code: "digest_mismatch" });
+  });
+
+  it("reads a range", async () => {
+    await store.push(hello, chunks(HELLO));
+    expect(await text(store.readRange(hello.digest, 1, 3))).toBe("ell");
+    expect(await text(store.readRange(hello.digest, 4, 100))).toBe("o");
+  });
+
+  it("refuses a blob that is a symlink", async () => {
+    mkdirSync(dirname(store.blobPath(hello.digest)), { recursive: true });
+    symlinkSync("/etc/passwd", store.blobPath(hello.digest));
+    await expect(text(store.fetch(hello))).rejects.toMatchObject({ code: "store_invalid" });
+  });
+
+  it("reports what it does not have", async () => {
+    await expect(text(store.fetch(hello))).rejects.toMatchObject({ code: "not_found" });
+    await expect(store.resolve("nothing")).rejects.toMatchObject({ code: "not_found" });
+  });
+
+  it("lists and removes blobs, twice if asked", async () => {
+    await store.push(hello, chunks(HELLO));
+    const listed: string[] = [];
+    for await (const digest of store.blobs()) listed.push(digest);
+    expect(listed).toEqual([hello.digest]);
+    await store.remove(hello.digest);
+    await store.remove(hello.digest);
+    expect(existsSync(store.blobPath(hello.digest))).toBe(false);
+  });
+
+  it("leaves nothing of an ingest that was not committed", async () => {
+    const ingest = await store.ingest();
+    await ingest.write(HELLO);
+    expect(ingest.size).toBe(5);
+    await ingest[Symbol.asyncDispose]();
+    expect(readdirSync(join(directory, "ingest"))).toEqual([]);
+  });
+
+  it("stops when it is told to", async () => {
+    const signal = AbortSignal.abort(new Error("enough"));
+    await expect(store.push(hello, chunks(HELLO), { signal })).rejects.toThrow("enough");
+    await expect(text(store.fetch(hello, { signal }))).rejects.toThrow("enough");
+    await expect(store.stat(hello.digest, { signal })).rejects.toThrow("enough");
+    await expect(openContentStore(directory, { signal })).rejects.toThrow("enough");
+  });
+});
+
+describe("the names of a store", () => {
+  const manifest: Descriptor = { mediaType: OCI_MANIFEST, digest: hello.digest, size: 5 };
+
+  it("are kept in index.json, each once", async () => {
+    await store.names.set("docker.io/library/a:1", manifest);
+    await store.names.set("docker.io/library/a:1", { ...manifest, size: 6 });
+    const index = JSON.parse(readFileSync(join(directory, "index.json"), "utf8"));
+    expect(index.manifests).toEqual([
+      { ...manifest, size: 6, annotations: { "org.opencontainers.image.ref.name": "docker.io/library/a:1" } },
+    ]);
+  });
+
+  it("resolve by name and by digest", async () => {
+    await store.names.set("a", manifest);
+    expect(await store.resolve("a")).toMatchObject(manifest);
+    expect(await store.resolve(manifest.digest)).toMatchObject(manifest);
+  });
+
+  it("leave each other alone, set at once by several stores over one directory", async () => {
+    const stores = await Promise.all(Array.from({ length: 4 }, () => openContentStore(directory)));
+    await Promise.all(stores.flatMap((each, s) => Array.from({ length: 5 }, (_, n) => each.names.set(`name-${s}-${n}`, manifest))));
+    expect((await store.names.list()).size).toBe(20);
+  });
+
+  it("can be removed, also when they are not there", async () => {
+    await store.names.set("a", manifest);
+    await store.names.remove("a");
+    await store.names.remove("a");
+    expect(await store.names.list()).toEqual(new Map());
+  });
+
+  it("survive a lock that a dead process left behind", async () => {
+    const lock = join(directory, "index.json.lock");
+    writeFileSync(lock, "");
+    utimesSync(lock, new Date(Date.now() - 60_000), new Date(Date.now() - 60_000));
+    await store.names.set("a", manifest);
+    expect(await store.resolve("a")).toMatchObject(manifest);
+  });
+
+  it("are refused where the layout is of another version", async () => {
+    writeFileSync(join(directory, "oci-layout"), '{"imageLayoutVersion":"2.0.0"}');
+    await expect(openContentStore(directory)).rejects.toMatchObject({ code: "store_invalid" });
+  });
+});

@@ -1,0 +1,10 @@
+export { bytesToByteString, byteString, byteStringToBytes } from "./byte-string.js";
+export { displayPath } from "./display-path.js";
+export { LayerFormatError, type LayerFormatErrorCode } from "./errors.js";
+export type { Attributes, Content, Entry, Extent, FileKind, FileTree, ReadOptions } from "./file-tree.js";
+export type { Layer, LayerEntry, LayerEntryKind } from "./layer.js";
+export { mergeLayers, type MergeOptions } from "./merge.js";
+export { MERGE_LIMITS, type MergeLimits } from "./merge-state.js";
+export { resolvePath } from "./resolve-path.js";
+export { createLayerReader, type LayerReader, type LayerReaderOptions, type LayerSink } from "./layer-reader.js";
+export { DEFAULT_LAYER_LIMITS, type LayerLimits } from "./limits.js";

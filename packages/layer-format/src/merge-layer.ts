@@ -1,0 +1,105 @@
+import type { LayerEntry } from "./layer.js";
+import { findDirectory, findInode, makeDirectories, splitPath } from "./merge-path.js";
+import { admitName, refuse, type MergeState } from "./merge-state.js";
+import { IMPLIED, createDirectory, createLeaf, pickAttributes, type Directory, type Leaf } from "./tree-inode.js";
+
+/** Applies one entry of the state's current layer (OCI image-spec, layer.md, "Applying Changesets"). */
+export function applyEntry(state: MergeState, entry: LayerEntry): void {
+  state.entry = entry;
+  if (entry.kind === "opaque") {
+    const directory = findDirectory(state, entry.path);
+    if (directory !== undefined) clearLower(state, directory);
+    return;
+  }
+  if (entry.path === "") return applyRoot(state, entry);
+  const { parent, name } = splitPath(entry.path);
+  if (entry.kind === "whiteout") {
+    const directory = findDirectory(state, parent);
+    if (directory !== undefined) removeLower(state, directory, name);
+    return;
+  }
+  const directory = makeDirectories(state, parent);
+  if (entry.kind === "directory") placeDirectory(state, directory, name, entry);
+  else if (entry.kind === "hardlink") placeHardLink(state, directory, name, entry);
+  else placeLeaf(state, directory, name, entry);
+}
+
+function applyRoot(state: MergeState, entry: LayerEntry): void {
+  if (entry.kind !== "directory") refuse(state, "layer_invalid", `the root cannot be a ${entry.kind}`);
+  state.root.attributes = entry;
+  state.root.broughtBy = state.layer;
+}
+
+function placeDirectory(state: MergeState, parent: Directory, name: string, entry: LayerEntry): void {
+  const there = parent.children.get(name);
+  if (there?.inode.children !== undefined) {
+    there.layer = state.layer;
+    there.inode.attributes = entry;
+    there.inode.broughtBy = state.layer;
+    return;
+  }
+  const inode = createDirectory(entry, admitName(state, parent, name), state.layer);
+  parent.children.set(name, { inode, layer: state.layer });
+}
+
+function placeLeaf(state: MergeState, parent: Directory, name: string, entry: LayerEntry): void {
+  if (entry.kind === "symlink") checkTarget(state, entry.linkTarget);
+  admitName(state, parent, name);
+  parent.children.set(name, { inode: createLeaf(entry, state.layer), layer: state.layer });
+}
+
+function checkTarget(state: MergeState, target: string): void {
+  const { pathBytes } = state.limits;
+  if (target === "") refuse(state, "layer_invalid", "the symlink has no target");
+  // Linux counts the closing NUL into PATH_MAX.
+  if (target.length >= pathBytes) refuse(state, "layer_limit", `the symlink's target has over ${pathBytes - 1} bytes`);
+}
+
+function placeHardLink(state: MergeState, parent: Directory, name: string, entry: LayerEntry): void {
+  // What the link replaces goes first, so that neither it nor anything below it can be the target.
+  parent.children.delete(name);
+  const target = findInode(state, entry.linkTarget);
+  if (target === undefined) refuse(state, "layer_invalid", "the target of the hard link is not there");
+  if (target.children !== undefined) refuse(state, "layer_invalid", "the target of the hard link is a directory");
+  admitName(state, parent, name);
+  setLinkAttributes(target, entry);
+  parent.children.set(name, { inode: target, layer: state.layer });
+}
+
+/** The header of a hard link describes the shared inode again; xattrs are added to those that it has. */
+function setLinkAttributes(target: Leaf, entry: LayerEntry): void {
+  const { xattrs } = target.attributes;
+  target.attributes = {
+    ...pickAttributes(entry),
+    mode: target.source.kind === "symlink" ? target.attributes.mode : entry.mode,
+    xattrs: entry.xattrs.size === 0 ? xattrs : new Map([...xattrs, ...entry.xattrs]),
+  };
+}
+
+/** Removes what lower layers have at `name`. What this layer has brought there or below stays. */
+function removeLower(state: MergeState, parent: Directory, name: string): void {
+  const there = parent.children.get(name);
+  if (there === undefined) return;
+  const { inode } = there;
+  if (inode.children === undefined) {
+    if (there.layer !== state.layer) parent.children.delete(name);
+    return;
+  }
+  if (inode.broughtBy !== state.layer) {
+    parent.children.delete(name);
+    return;
+  }
+  if (there.layer !== state.layer) {
+    // Only what is below keeps it, so nothing describes it any more.
+    there.layer = state.layer;
+    inode.attributes = IMPLIED;
+  }
+  clearLower(state, inode);
+}
+
+function clearLower(state: MergeState, directory: Directory): void {
+  // Nothing of lower layers can come back; without this, repeated markers would take quadratic time.
+  if (directory.clearedBy === state.layer) return;
+  directory.clearedBy = state.layer;
+  for (const name of directory.children.keys()) removeLower(state, directory, name);
+}

@@ -1,0 +1,10 @@
+export { OciClientError, type OciClientErrorCode, type OciClientErrorOptions } from "./errors.js";
+export type { Timeouts } from "./exchange.js";
+export { createFetchTransport, type FetchLike } from "./fetch-transport.js";
+export { isLoopbackHost, type PlainHttp } from "./host.js";
+export type { FetchedManifest } from "./manifest-pull.js";
+export { type OciLayout, openOciLayout } from "./oci-layout.js";
+export { createRegistryClient, type RegistryClient, type RegistryClientOptions } from "./registry-client.js";
+export type { Repository } from "./repository.js";
+export type { RetryPolicy } from "./retry.js";
+export type { Transport, TransportRequest, TransportResponse } from "./transport.js";

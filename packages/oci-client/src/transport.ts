@@ -1,0 +1,24 @@
+/** One HTTP request. Redirects are not followed, answers not decoded. */
+export interface TransportRequest {
+  readonly method: "GET" | "HEAD" | "POST" | "PUT";
+  readonly url: URL;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | AsyncIterable<Uint8Array> | undefined;
+  /** Ends the exchange at any time, the body of the response included. */
+  readonly signal: AbortSignal;
+}
+
+export interface TransportResponse {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Iterated at most once; ending the iteration early frees the connection. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** How bytes travel. The client brings its own over HTTP; another may speak through a proxy or to a server in the same process. */
+export interface Transport {
+  request(request: TransportRequest): Promise<TransportResponse>;
+  /** Ends what is under way and frees all connections. May be called twice. */
+  close(): Promise<void>;
+}

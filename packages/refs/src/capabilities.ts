@@ -1,0 +1,27 @@
+import type { Descriptor } from "./descriptor.js";
+
+/** Every asynchronous call takes these. A call checks the signal before it works and rejects with `signal.reason`. */
+export interface CallOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Content by descriptor. The bytes are untrusted until the iteration has ended without an error: an implementation checks
+ * digest and size as they pass (see `verifyContent`) and throws `digest_mismatch` or `size_mismatch` at the latest at the end.
+ */
+export interface Fetcher {
+  fetch(descriptor: Descriptor, options?: CallOptions): AsyncIterable<Uint8Array>;
+}
+
+/** A name to the descriptor of a manifest or an index. The name is what the source calls one: a tag, a digest. */
+export interface Resolver {
+  resolve(name: string, options?: CallOptions): Promise<Descriptor>;
+}
+
+/** What an image can be read from: a repository of a registry, an OCI layout. */
+export interface ImageSource extends Resolver, Fetcher {}
+
+/** Takes content by descriptor. Pushing what is there already is a success without a transfer. */
+export interface Pusher {
+  push(descriptor: Descriptor, content: AsyncIterable<Uint8Array>, options?: CallOptions): Promise<void>;
+}

@@ -1,0 +1,60 @@
+import { parseDigest } from "@lamella/refs";
+import type { Digest } from "@lamella/refs";
+import type { Context, Hono } from "hono";
+
+import { streamOf } from "./body.js";
+import { errorResponse } from "./error-response.js";
+import { RegistryError } from "./errors.js";
+import { checkRepository } from "./names.js";
+import { parseRange } from "./range.js";
+import type { ByteRange } from "./range.js";
+import type { BlobStorage } from "./storage.js";
+
+const PATH = "/v2/:name{.+}/blobs/:digest";
+
+/** Reading and removing blobs: OCI distribution-spec 1.1, end-2 and end-10. */
+export function addBlobRoutes(app: Hono, blobs: BlobStorage): void {
+  app.get(PATH, (c) => readBlob(c, blobs));
+  if (blobs.delete !== undefined) app.delete(PATH, (c) => deleteBlob(c, blobs));
+}
+
+async function readBlob(c: Context, blobs: BlobStorage): Promise<Response> {
+  const digest = digestOfRequest(c);
+  const { signal } = c.req.raw;
+  const size = await blobs.stat(digest, { signal });
+  if (size === undefined) throw new RegistryError("blob_unknown", `cannot read blob ${digest}: not in the registry`);
+
+  let range: ByteRange | undefined;
+  try {
+    range = isCurrent(c.req.header("if-range"), digest) ? parseRange(c.req.header("range"), size) : undefined;
+  } catch (error) {
+    return errorResponse(error, { "Content-Range": `bytes */${size}` });
+  }
+  const { offset, length } = range ?? { offset: 0, length: size };
+  const headers = {
+    "Content-Type": "application/octet-stream",
+    "Content-Length": String(length),
+    "Accept-Ranges": "bytes",
+    "Docker-Content-Digest": digest,
+    ETag: `"${digest}"`,
+    ...(range === undefined ? {} : { "Content-Range": `bytes ${offset}-${offset + length - 1}/${size}` }),
+  };
+  const body = c.req.method === "HEAD" ? null : streamOf(blobs.read(digest, { offset, length, signal }));
+  return new Response(body, { status: range === undefined ? 200 : 206, headers });
+}
+
+async function deleteBlob(c: Context, blobs: BlobStorage): Promise<Response> {
+  const digest = digestOfRequest(c);
+  if ((await blobs.delete?.(digest, { signal: c.req.raw.signal })) === true) return new Response(null, { status: 202 });
+  throw new RegistryError("blob_unknown", `cannot delete blob ${digest}: not in the registry`);
+}
+
+function digestOfRequest(c: Context): Digest {
+  checkRepository(c.req.param("name") ?? "");
+  return parseDigest(c.req.param("digest") ?? "");
+}
+
+/** A blob never changes, so a range that is asked for on a condition is given unless the condition names something else. */
+function isCurrent(ifRange: string | undefined, digest: Digest): boolean {
+  return ifRange === undefined || ifRange === `"${digest}"`;
+}

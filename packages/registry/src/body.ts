@@ -1,0 +1,71 @@
+import { RegistryError } from "./errors.js";
+
+/** The chunks of a request's body, until its signal aborts; leaving the iteration early cancels the rest. */
+export async function* bodyOf(request: Request): AsyncGenerator<Uint8Array, void, undefined> {
+  const { body, signal } = request;
+  if (body === null) return;
+  const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
+  const cancel = (): void => void reader.cancel(signal.reason).catch(() => undefined);
+  signal.addEventListener("abort", cancel, { once: true });
+  let ended = false;
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const { done, value } = await reader.read();
+      signal.throwIfAborted();
+      ended = done;
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    if (!ended) cancel();
+  }
+}
+
+/** The same, of exactly `length` bytes; throws `size_invalid` rather than yield one byte more, or at an early end. */
+export async function* exactly(length: number, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let seen = 0;
+  for await (const chunk of body) {
+    seen += chunk.length;
+    if (seen > length) throw new RegistryError("size_invalid", `cannot take the body: longer than ${length} bytes`);
+    yield chunk;
+  }
+  if (seen < length) throw new RegistryError("size_invalid", `cannot take the body: ${seen} of ${length} bytes`);
+}
+
+/** A whole body that fits in `limit` bytes; `undefined` for one that does not, of which little more than that is read. */
+export async function readUpTo(limit: number, body: AsyncIterable<Uint8Array>): Promise<Uint8Array | undefined> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > limit) return undefined;
+    chunks.push(chunk);
+  }
+  const whole = new Uint8Array(size);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
+}
+
+/** A response's body that reads only as fast as it is read itself, and lets go of its source when it is cancelled. */
+export function streamOf(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await iterator.next();
+        if (done === true) controller.close();
+        else controller.enqueue(value);
+      },
+      async cancel() {
+        await iterator.return?.();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}

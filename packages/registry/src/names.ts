@@ -1,0 +1,15 @@
+import { quote } from "@lamella/refs";
+
+import { RegistryError } from "./errors.js";
+
+const REPOSITORY_MAX_LENGTH = 255;
+const COMPONENT = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
+/** OCI distribution-spec 1.1, "Pulling manifests": `<name>`. */
+const REPOSITORY = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
+/** Throws `name_invalid`. */
+export function checkRepository(name: string): string {
+  if (name.length <= REPOSITORY_MAX_LENGTH && REPOSITORY.test(name)) return name;
+  const rule =
+    name.length > REPOSITORY_MAX_LENGTH ? `over ${REPOSITORY_MAX_LENGTH} characters` : "not a repository name";
+  throw new RegistryError("name_invalid", `cannot use repository ${quote(name)}: ${rule}`);
+}

@@ -1,0 +1,187 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { digestOf } from "@lamella/refs";
+import { describe, expect, it } from "vitest";
+
+import { createRegistry, RegistryError } from "../src/index.js";
+import { memoryStorage } from "../src/testing.js";
+import { bytesOf, createGate, registryOver, request } from "./fixture.js";
+
+const BYTES = bytesOf("hello");
+const DIGEST = digestOf(BYTES);
+
+describe("createRegistry()", () => {
+  it("rejects with the reason of a request that is aborted before it starts", async () => {
+    const registry = createRegistry({ storage: memoryStorage() });
+    const reason = new Error("gone");
+    const aborted = request("GET", "/v2/", { signal: AbortSignal.abort(reason) });
+    await expect(registry(aborted)).rejects.toBe(reason);
+  });
+
+  it("rejects with the reason of a request that is aborted while its body is awaited, and keeps what had come", async () => {
+    const storage = memoryStorage();
+    const registry = createRegistry({ storage });
+    const upload = await storage.uploads.begin("a");
+    const controller = new AbortController();
+    const body = new ReadableStream({ start: (stream) => stream.enqueue(BYTES) });
+    const path = `/v2/a/blobs/uploads/${upload.id}`;
+    const answer = registry(request("PATCH", path, { body, signal: controller.signal }));
+    while (upload.size < BYTES.length) await sleep(1);
+    const reason = new Error("gone");
+    controller.abort(reason);
+    await expect(answer).rejects.toBe(reason);
+    const status = await registry(request("GET", path));
+    expect(status.headers.get("Range")).toBe("0-4");
+  });
+
+  it("answers a failure of its storage with 500, without its message, and reports it", async () => {
+    const failure = new Error("/secret/path: EIO");
+    const reported: unknown[] = [];
+    const storage = memoryStorage();
+    storage.blobs.stat = () => Promise.reject(failure);
+    const registry = createRegistry({ storage, onError: (error) => reported.push(error) });
+    const response = await registry(request("GET", `/v2/a/blobs/${DIGEST}`));
+    expect(response.status).toBe(500);
+    expect(await response.text()).not.toContain("secret");
+    expect(reported).toEqual([failure]);
+  });
+
+  it("does not report what is the client's fault", async () => {
+    const reported: unknown[] = [];
+    const registry = createRegistry({ storage: memoryStorage(), onError: (error) => reported.push(error) });
+    expect((await registry(request("GET", `/v2/A/blobs/${DIGEST}`))).status).toBe(400);
+    expect((await registry(request("GET", "/v2/a/blobs/x"))).status).toBe(400);
+    expect(reported).toEqual([]);
+  });
+
+  it("opens nothing for HEAD", async () => {
+    const registry = registryOver(({ blobs }) => ({
+      blobs: {
+        stat: async () => 5,
+        read: () => {
+          throw new Error("read");
+        },
+        delete: blobs.delete?.bind(blobs) as never,
+      },
+    }));
+    expect((await registry(request("HEAD", `/v2/a/blobs/${DIGEST}`))).status).toBe(200);
+  });
+
+  it("reads a blob only as fast as its response is read, and leaves it when the response is cancelled", async () => {
+    let read = 0;
+    let left = false;
+    const registry = registryOver(() => ({
+      blobs: {
+        stat: async () => 1_000_000,
+        async *read() {
+          try {
+            for (; read < 1000; read++) yield new Uint8Array(1000);
+          } finally {
+            left = true;
+          }
+        },
+      },
+    }));
+    const response = await registry(request("GET", `/v2/a/blobs/${DIGEST}`));
+    const reader = response.body?.getReader();
+    await reader?.read();
+    await reader?.read();
+    await sleep(5);
+    expect(read).toBeLessThanOrEqual(2);
+    await reader?.cancel();
+    expect(left).toBe(true);
+  });
+
+  it("fails a response whose blob fails midway, rather than end it", async () => {
+    const registry = registryOver(() => ({
+      blobs: {
+        stat: async () => 10,
+        async *read() {
+          yield BYTES;
+          throw new Error("EIO");
+        },
+      },
+    }));
+    const response = await registry(request("GET", `/v2/a/blobs/${DIGEST}`));
+    await expect(response.arrayBuffer()).rejects.toThrow("EIO");
+  });
+
+  it("answers a full storage with 507 and drops the upload", async () => {
+    const storage = memoryStorage({ maxBytes: 4 });
+    const registry = createRegistry({ storage });
+    const upload = await storage.uploads.begin("a");
+    const path = `/v2/a/blobs/uploads/${upload.id}`;
+    expect((await registry(request("PATCH", path, { body: BYTES }))).status).toBe(507);
+    expect((await registry(request("GET", path))).status).toBe(404);
+    const small = bytesOf("1234");
+    const query = `?digest=${digestOf(small)}`;
+    expect((await registry(request("POST", `/v2/a/blobs/uploads/${query}`, { body: small }))).status).toBe(201);
+  });
+
+  it("answers an upload that another request is using with 409", async () => {
+    const storage = memoryStorage();
+    const registry = createRegistry({ storage });
+    const upload = await storage.uploads.begin("a");
+    const path = `/v2/a/blobs/uploads/${upload.id}`;
+    const gate = createGate();
+    const body = new ReadableStream({
+      async start(stream) {
+        stream.enqueue(BYTES);
+        await gate.passed;
+        stream.close();
+      },
+    });
+    const first = registry(request("PATCH", path, { body }));
+    while (upload.size < BYTES.length) await sleep(1);
+    expect((await registry(request("PATCH", path, { body: BYTES }))).status).toBe(409);
+    expect((await registry(request("DELETE", path))).status).toBe(409);
+    expect((await registry(request("GET", path))).headers.get("Range")).toBe("0-4");
+    gate.open();
+    expect((await first).status).toBe(202);
+    expect((await registry(request("PUT", `${path}?digest=${DIGEST}`))).status).toBe(201);
+  });
+
+  it("answers one upload too many with 429", async () => {
+    const registry = createRegistry({ storage: memoryStorage({ maxUploads: 1 }) });
+    expect((await registry(request("POST", "/v2/a/blobs/uploads/"))).status).toBe(202);
+    expect((await registry(request("POST", "/v2/a/blobs/uploads/"))).status).toBe(429);
+  });
+
+  it("drops the upload of a POST whose body fails", async () => {
+    const registry = createRegistry({ storage: memoryStorage({ maxUploads: 1 }) });
+    const body = new ReadableStream({ start: (stream) => stream.error(new Error("reset")) });
+    const failed = await registry(request("POST", `/v2/a/blobs/uploads/?digest=${DIGEST}`, { body }));
+    expect(failed.status).toBe(500);
+    expect((await registry(request("POST", "/v2/a/blobs/uploads/"))).status).toBe(202);
+  });
+
+  it("reads little more of a manifest than it may have", async () => {
+    let chunks = 0;
+    const body = new ReadableStream(
+      {
+        pull(stream) {
+          chunks += 1;
+          stream.enqueue(new Uint8Array(1 << 20));
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const registry = createRegistry({ storage: memoryStorage() });
+    expect((await registry(request("PUT", "/v2/a/manifests/v1", { body }))).status).toBe(413);
+    expect(chunks).toBeLessThanOrEqual(6);
+  });
+
+  it("shows names from requests escaped", async () => {
+    const registry = createRegistry({ storage: memoryStorage() });
+    const response = await registry(request("GET", "/v2/a%0A%1B[31m/tags/list"));
+    const { errors } = (await response.json()) as { errors: { message: string }[] };
+    expect(errors[0]?.message).toContain(String.raw`"a\n\u001b[31m"`);
+  });
+});
+
+describe("RegistryError", () => {
+  it("has a code and its name", () => {
+    const error = new RegistryError("blob_unknown", "cannot read blob: not there");
+    expect([error.code, error.name]).toEqual(["blob_unknown", "RegistryError"]);
+  });
+});

@@ -1,0 +1,23 @@
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+import { describe, expect, it } from "vitest";
+
+const PACKAGES = join(import.meta.dirname, "../../../packages");
+
+describe.each(readdirSync(PACKAGES))("packages/%s", (name) => {
+  const examples = join(PACKAGES, name, "examples");
+  const files = existsSync(examples) ? readdirSync(examples) : [];
+
+  it("shows at least one example in its README", () => {
+    const readme = readFileSync(join(PACKAGES, name, "README.md"), "utf8");
+    expect(files.some((file) => readme.includes(`examples/${file}`))).toBe(true);
+  });
+
+  it.each(files)("examples/%s runs", async (file) => {
+    const { stdout } = await promisify(execFile)(process.execPath, [join(examples, file)], { timeout: 20_000 });
+    expect(stdout).not.toBe("");
+  });
+});

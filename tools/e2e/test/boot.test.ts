@@ -1,0 +1,29 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { fixtures, startFixtureRegistry } from "@lamella/fixtures";
+import { bootDisk, debianKernel, missing } from "@lamella/oracles";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { lamella } from "./lamella.js";
+
+const reason = missing(["root", "docker-registry", "qemu-system-x86_64", "busybox", "cpio"]);
+
+describe.skipIf(reason !== undefined)(`debian-slim boots (${reason ?? "in QEMU, by Debian's cloud kernel"})`, () => {
+  let work = "";
+  beforeAll(async () => {
+    await fixtures(["debian-slim"]);
+    work = await mkdtemp(join(tmpdir(), "lamella-boot-test-"));
+  });
+  afterAll(() => rm(work, { recursive: true, force: true }));
+
+  it.each(["ext4", "erofs", "cpio"] as const)("from %s", async (format) => {
+    await using registry = await startFixtureRegistry();
+    const image = join(work, `disk.${format}`);
+    const run = await lamella(["disk", `${registry.address}/debian-slim`, "-o", image, "--root", join(work, "root")]);
+    expect(run.status, run.stderr).toBe(0);
+    const report = await bootDisk({ image, format, kernel: await debianKernel() });
+    expect(report.booted, report.console).toBe(true);
+  });
+});

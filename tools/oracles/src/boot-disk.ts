@@ -1,0 +1,91 @@
+import { randomUUID } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { CallOptions } from "./command.js";
+import { runCommand } from "./command.js";
+import type { Kernel } from "./debian-kernel.js";
+import { extendedInitramfs, mountingInitramfs } from "./initramfs.js";
+
+const CONSOLE_CHARACTERS = 256 * 1024;
+
+export interface BootRequest extends CallOptions {
+  /** A disk image, or an uncompressed cpio archive. It is not written to. */
+  image: string;
+  /**
+   * - `ext4`: the kernel mounts the disk itself, with no initramfs.
+   * - `erofs`: an initramfs of busybox loads the module and mounts it.
+   * - `cpio`: the archive is the initramfs.
+   */
+  format: "ext4" | "erofs" | "cpio";
+  kernel: Kernel;
+  /** After this long the machine is switched off and has not booted. 180,000 by default: there is no hardware virtualisation here. */
+  timeoutMs?: number;
+  /** Memory of the machine; 1024 by default. */
+  memoryMiB?: number;
+}
+
+export interface BootReport {
+  /** The root's own `/bin/sh` ran as the first process and printed the marker. */
+  readonly booted: boolean;
+  /** The end of what came over the serial line, with what QEMU itself had to say. */
+  readonly console: string;
+  readonly seconds: number;
+}
+
+/**
+ * Boots a root file system in QEMU by software emulation. The root needs `/bin/sh`, `mount` and the directory `/proc`,
+ * and no init system: its shell prints a marker that nobody could know before, and switches the machine off.
+ */
+export async function bootDisk(request: BootRequest): Promise<BootReport> {
+  request.signal?.throwIfAborted();
+  const work = await mkdtemp(join(tmpdir(), "lamella-boot-"));
+  const marker = `BOOTED-${randomUUID()}`;
+  const timeout = AbortSignal.timeout(request.timeoutMs ?? 180_000);
+  const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout;
+  const log = join(work, "console");
+  const started = performance.now();
+  try {
+    const devices = await machine({ ...request, work, signal }, marker);
+    const said = await runCommand("qemu-system-x86_64", ["-serial", `file:${log}`, ...devices], { signal })
+      .then(({ output }) => output)
+      .catch((error: unknown) => {
+        if (error !== timeout.reason) throw error;
+        return "switched off after the time allowed\n";
+      });
+    const text = (await readFile(log, "latin1").catch(() => "")).replaceAll("\r", "").slice(-CONSOLE_CHARACTERS);
+    return {
+      booted: text.split("\n").some((line) => line.startsWith(marker)),
+      console: text + said,
+      seconds: (performance.now() - started) / 1000,
+    };
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+/** The command line is echoed on the console: the marker is put together only by the shell, so that an echo does not count. */
+function rootScript(marker: string): string {
+  const [head, ...rest] = marker.split("-");
+  const pause = "echo o > /proc/sysrq-trigger; sleep 30";
+  return `[ -e /proc/version ] || mount -t proc proc /proc; m=-${rest.join("-")}; echo ${head}$m $(uname -r); ${pause}`;
+}
+
+async function machine(request: BootRequest & { work: string }, marker: string): Promise<string[]> {
+  const script = rootScript(marker);
+  const common = ["-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", String(request.memoryMiB ?? 1024), "-smp", "1"];
+  const quiet = ["-nodefaults", "-no-reboot", "-display", "none", "-kernel", request.kernel.vmlinuz];
+  const file = request.image.replaceAll(",", ",,");
+  const disk = ["-drive", `file=${file},if=none,id=root,format=raw,snapshot=on`, "-device", "nvme,drive=root,serial=root"];
+  const settings = "console=ttyS0 panic=-1 quiet";
+  if (request.format === "cpio") {
+    const initramfs = await extendedInitramfs({ ...request, archive: request.image, script });
+    return [...common, ...quiet, "-initrd", initramfs, "-append", `${settings} rdinit=/init`];
+  }
+  if (request.format === "erofs") {
+    const initramfs = await mountingInitramfs({ ...request, script });
+    return [...common, ...quiet, ...disk, "-initrd", initramfs, "-append", settings];
+  }
+  const root = `root=/dev/nvme0n1 rootfstype=ext4 ro init=/bin/sh -- -c "${script}"`;
+  return [...common, ...quiet, ...disk, "-append", `${settings} ${root}`];
+}

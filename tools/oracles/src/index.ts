@@ -1,0 +1,31 @@
+export { compareTrees, describeDifferences, lostAndFound } from "./compare-trees.js";
+export type { CompareOptions, Comparison, Difference, DifferenceField, IgnoreRule, TreeListing } from "./compare-trees.js";
+export { listTree } from "./list-tree.js";
+export { comparePaths, displayBytes } from "./tree-record.js";
+export type { TreeRecord, TreeRecordType } from "./tree-record.js";
+export { OracleError } from "./errors.js";
+export type { OracleErrorCode } from "./errors.js";
+export { have, missing, requireTool } from "./requirements.js";
+export { runCommand } from "./command.js";
+export type { CallOptions, CommandOptions, CommandResult } from "./command.js";
+export type { LayoutImage } from "./layout-image.js";
+export { mountImage } from "./mount.js";
+export type { MountSource } from "./mount.js";
+export { unpackWithUmoci } from "./unpack-umoci.js";
+export { mountLayers, unpackWithContainerd } from "./unpack-containerd.js";
+export {
+  containerdClampsTime,
+  containerdDifferences,
+  rootTimeOfUnpacking,
+  umociDifferences,
+  umociDropsEmptyXattr,
+  withUnpackedTree,
+} from "./unpacked-tree.js";
+export type { Unpacker, UnpackedTreeOptions } from "./unpacked-tree.js";
+export { dumpe2fs, e2fsck, fsckErofs } from "./fsck.js";
+export type { FsckReport } from "./fsck.js";
+export { cpioCannotHold, createCpio, extractCpio } from "./cpio.js";
+export { debianKernel } from "./debian-kernel.js";
+export type { Kernel } from "./debian-kernel.js";
+export { bootDisk } from "./boot-disk.js";
+export type { BootReport, BootRequest } from "./boot-disk.js";
