@@ -83,5 +83,9 @@ try {
 } finally {
   await registry.close();
 }
-const helpers = ["igzip", "unpigz"].filter((name) => (process.env.PATH ?? "").split(":").some((directory) => existsSync(join(directory, name))));
-console.log(`(on PATH: ${helpers.join(", ") || "no parallel gzip"}; each line the median of ${ROUNDS} after a warm-up)`);
+const helpers = ["igzip", "unpigz"].filter((name) =>
+  (process.env.PATH ?? "").split(":").some((directory) => existsSync(join(directory, name))),
+);
+console.log(
+  `(on PATH: ${helpers.join(", ") || "no parallel gzip"}; each line the median of ${ROUNDS} after a warm-up)`,
+);

@@ -11,12 +11,21 @@ ensureBuilt();
 const checks = [
   ["format", () => tryRun(bin("oxfmt"), ["--check"])],
   ["lint", () => tryRun(bin("oxlint"), ["--quiet"])],
-  ["types of tests", () => all([...published, ...inGroup("tools")].filter(hasTests), (dir) => tryRun(bin("tsc"), ["--noEmit", "-p", `${dir}/test`]))],
+  [
+    "types of tests",
+    () =>
+      all([...published, ...inGroup("tools")].filter(hasTests), (dir) =>
+        tryRun(bin("tsc"), ["--noEmit", "-p", `${dir}/test`]),
+      ),
+  ],
   ["floors", () => tryRun(bin("turbo"), ["boundaries"])],
   ["versions (sherif)", () => tryRun(bin("sherif"), ["--no-install"])],
   ["unused (knip)", () => tryRun(bin("knip"), [])],
   ["manifests (publint)", () => all(published, (dir) => tryRun(bin("publint"), [dir, "--strict"]))],
-  ["exported types (attw)", () => all(inGroup("packages"), (dir) => tryRun(bin("attw"), ["--pack", dir, "--profile", "esm-only"]))],
+  [
+    "exported types (attw)",
+    () => all(inGroup("packages"), (dir) => tryRun(bin("attw"), ["--pack", dir, "--profile", "esm-only"])),
+  ],
   ["docs", () => tryRun(process.execPath, ["tools/checks/docs.mjs"])],
 ];
 

@@ -7,7 +7,9 @@ import { join } from "node:path";
 
 import { bin, ensureBuilt, ROOT, run, tryRun } from "./workspace.mjs";
 
-const suites = ["packages", "apps", "tools"].flatMap((group) => readdirSync(join(ROOT, group)).map((name) => join(group, name)));
+const suites = ["packages", "apps", "tools"].flatMap((group) =>
+  readdirSync(join(ROOT, group)).map((name) => join(group, name)),
+);
 const results = (suite) => join(ROOT, suite, "test-results.json");
 for (const suite of suites) rmSync(results(suite), { force: true });
 
@@ -15,12 +17,21 @@ ensureBuilt();
 run(process.execPath, ["tools/fixtures/install-debian-packages.mjs"]);
 run(process.execPath, ["tools/fixtures/make-images.mjs", "--if-possible"]);
 // one suite at a time: some of them boot machines, and the timings of the others should not hang on that
-const status = tryRun(bin("turbo"), ["run", "test", "--continue", "--concurrency=1", "--output-logs=full", "--log-order=stream"]);
+const status = tryRun(bin("turbo"), [
+  "run",
+  "test",
+  "--continue",
+  "--concurrency=1",
+  "--output-logs=full",
+  "--log-order=stream",
+]);
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 for (const suite of suites) {
   if (!existsSync(results(suite))) continue;
-  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(readFileSync(results(suite)));
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(
+    readFileSync(results(suite)),
+  );
   total.passed += numPassedTests;
   total.failed += numFailedTests;
   total.skipped += numPendingTests + numTodoTests;
@@ -31,7 +42,8 @@ for (const suite of suites) {
     }
   }
 }
-if (total.skipped > 0) console.log(`\n${total.skipped} tests were SKIPPED: the lines above say what each of them needs.`);
+if (total.skipped > 0)
+  console.log(`\n${total.skipped} tests were SKIPPED: the lines above say what each of them needs.`);
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 if (status !== 0 || total.failed > 0 || total.passed === 0) process.exit(status || 1);
 if (process.env.CI && total.skipped > 0) {

@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -20,7 +20,9 @@ export function run(command, args, options = {}) {
 
 /** Runs a command in the workspace; its exit status, 127 where it cannot be started. */
 export function tryRun(command, args, options = {}) {
-  const env = { ...process.env, TURBO_TELEMETRY_DISABLED: "1", TURBO_NO_UPDATE_NOTIFIER: "1", ...options.env };
+  // turbo calls pnpm, which is nowhere but here
+  const PATH = `${join(ROOT, "node_modules/.bin")}${delimiter}${process.env.PATH ?? ""}`;
+  const env = { ...process.env, PATH, TURBO_TELEMETRY_DISABLED: "1", TURBO_NO_UPDATE_NOTIFIER: "1", ...options.env };
   const result = spawnSync(command, args, { cwd: ROOT, stdio: options.stdio ?? "inherit", env });
   if (result.error) process.stderr.write(`cannot run ${command}: ${result.error.message}\n`);
   return result.status ?? 127;
@@ -44,7 +46,13 @@ export function ensureInstalled() {
 /** Builds what changed. `filters` are turbo's; none: everything. */
 export function ensureBuilt(...filters) {
   ensureInstalled();
-  const args = ["run", "build", "--output-logs=errors-only", "--log-prefix=none", ...filters.map((f) => `--filter=${f}`)];
+  const args = [
+    "run",
+    "build",
+    "--output-logs=errors-only",
+    "--log-prefix=none",
+    ...filters.map((f) => `--filter=${f}`),
+  ];
   run(bin("turbo"), args, { stdio: ["ignore", process.env.CI ? "inherit" : "ignore", "inherit"] });
 }
 

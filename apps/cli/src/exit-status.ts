@@ -2,7 +2,17 @@ import { LamellaError } from "@lamella/refs";
 import { CommanderError } from "commander";
 
 /** The command's exit statuses: fixed, so that scripts can rely on them. */
-export const EXIT = { ok: 0, failure: 1, usage: 2, notFound: 3, auth: 4, verification: 5, network: 6, noSpace: 7, busy: 8 } as const;
+export const EXIT = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  notFound: 3,
+  auth: 4,
+  verification: 5,
+  network: 6,
+  noSpace: 7,
+  busy: 8,
+} as const;
 
 /** Ends the command by a signal, with the status that a shell would report. */
 export class Interrupted extends Error {
@@ -23,6 +33,8 @@ const BY_CODE: Readonly<Record<string, number>> = {
   digest_unsupported: EXIT.usage,
   platform_invalid: EXIT.usage,
   option_invalid: EXIT.usage,
+  address_invalid: EXIT.usage,
+  name_ambiguous: EXIT.usage,
   source_unsupported: EXIT.usage,
   not_found: EXIT.notFound,
   platform_unavailable: EXIT.notFound,
@@ -41,7 +53,10 @@ const BY_CODE: Readonly<Record<string, number>> = {
   compression_invalid: EXIT.verification,
   archive_invalid: EXIT.verification,
   layer_mismatch: EXIT.verification,
+  layout_invalid: EXIT.verification,
+  too_large: EXIT.verification,
   network: EXIT.network,
+  unavailable: EXIT.network,
   timeout: EXIT.network,
   rate_limited: EXIT.network,
   busy: EXIT.busy,

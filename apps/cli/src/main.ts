@@ -2,7 +2,9 @@ import { EXIT, exitStatus, Interrupted } from "./exit-status.js";
 import { createProgram } from "./program.js";
 
 // a reader that has seen enough (`lamella ls … | head`) is not a failure
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failure));
+process.stdout.on("error", (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failure),
+);
 
 try {
   await createProgram().parseAsync();

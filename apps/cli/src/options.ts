@@ -21,10 +21,14 @@ export function addGlobalOptions(command: Command): Command {
   return command
     .option("--json", "print the result as JSON", false)
     .option("-q, --quiet", "print nothing but the result and errors", false)
-    .addOption(new Option("--progress <how>", "how progress is shown on stderr").choices(["auto", "json"]).default("auto"))
+    .addOption(
+      new Option("--progress <how>", "how progress is shown on stderr").choices(["auto", "json"]).default("auto"),
+    )
     .option("--no-progress", "show no progress")
     .addOption(
-      new Option("--platform <os/arch[/variant]>", "which image of a multi-platform one").default(hostPlatform(), "this machine's").argParser(argument(parsePlatform)),
+      new Option("--platform <os/arch[/variant]>", "which image of a multi-platform one")
+        .default(hostPlatform(), "this machine's")
+        .argParser(argument(parsePlatform)),
     )
     .addOption(new Option("--root <dir>", "where images are kept").env("LAMELLA_ROOT").default(defaultRoot()))
     .option("--plain-http <host...>", "speak HTTP, not HTTPS, with these hosts (loopback needs no telling)", []);
@@ -36,7 +40,9 @@ export function argument<T>(parse: (text: string) => T): (text: string) => T {
     try {
       return parse(text);
     } catch (error) {
-      throw error instanceof InvalidArgumentError ? error : new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+      throw error instanceof InvalidArgumentError
+        ? error
+        : new InvalidArgumentError(error instanceof Error ? error.message : String(error));
     }
   };
 }

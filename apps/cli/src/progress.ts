@@ -74,7 +74,8 @@ function bars(): ProgressDisplay {
     bar.update(Math.min(done, total));
   }
   return {
-    layer: ({ layer, doneBytes, totalBytes }) => update(layer.slice("sha256:".length, "sha256:".length + 12), doneBytes, totalBytes),
+    layer: ({ layer, doneBytes, totalBytes }) =>
+      update(layer.slice("sha256:".length, "sha256:".length + 12), doneBytes, totalBytes),
     disk: (doneBytes, totalBytes) => update("disk".padEnd(12), doneBytes, totalBytes),
     stop: () => multi.stop(),
   };

@@ -1,4 +1,4 @@
-import { createRegistryClient } from "@lamella/oci-client";
+import { createRegistryClient, isLoopbackHost } from "@lamella/oci-client";
 import type { RegistryClient } from "@lamella/oci-client";
 import { openContentStore, openImageTree, openSource, pullImage } from "@lamella/image-store";
 import type { ContentStore, Image } from "@lamella/image-store";
@@ -24,7 +24,9 @@ export async function withSession<T>(options: GlobalOptions, use: (session: Sess
   const interrupt = (signal: "SIGINT" | "SIGTERM"): void => abort.abort(new Interrupted(signal));
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
-  const client = createRegistryClient(options.plainHttp.length === 0 ? {} : { plainHttp: (host) => options.plainHttp.includes(host) });
+  const client = createRegistryClient({
+    plainHttp: (host) => isLoopbackHost(host) || options.plainHttp.includes(host),
+  });
   try {
     const content = await openContentStore(options.root, abort);
     return await use(createSession(options, abort.signal, client, content));
@@ -35,7 +37,12 @@ export async function withSession<T>(options: GlobalOptions, use: (session: Sess
   }
 }
 
-function createSession(options: GlobalOptions, signal: AbortSignal, client: RegistryClient, content: ContentStore): Session {
+function createSession(
+  options: GlobalOptions,
+  signal: AbortSignal,
+  client: RegistryClient,
+  content: ContentStore,
+): Session {
   const session: Session = {
     options,
     signal,
@@ -44,7 +51,12 @@ function createSession(options: GlobalOptions, signal: AbortSignal, client: Regi
       const progress = showProgress(options, `Pulling ${text}`);
       try {
         const onProgress = progress.layer;
-        const image = await pullImage(content, images, target, { platform: options.platform, name: reference, onProgress, signal });
+        const image = await pullImage(content, images, target, {
+          platform: options.platform,
+          name: reference,
+          onProgress,
+          signal,
+        });
         return { image, reference };
       } finally {
         progress.stop();

@@ -26,10 +26,7 @@ export function storeRegistryStorage(store: ContentStore): StoreRegistryStorage 
 function storeBlobs(store: ContentStore): BlobStorage {
   return {
     stat: (digest, call) => store.stat(digest, call),
-    async *read(digest, { offset, length, signal }) {
-      // The store reuses its buffer; a server may still be sending a chunk when it asks for the next.
-      for await (const chunk of store.readRange(digest, offset, length, { signal })) yield chunk.slice();
-    },
+    read: (digest, { offset, length, signal }) => store.readRange(digest, offset, length, { signal }),
   };
 }
 

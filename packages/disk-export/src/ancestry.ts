@@ -22,17 +22,24 @@ export function createAncestry<Node>(): Ancestry<Node> {
   return {
     parentOf(entry) {
       const { path } = entry;
-      if (NOT_BYTES.test(path)) throw new DiskExportError("tree_invalid", `cannot place ${JSON.stringify(path)}: not a byte string`);
+      if (NOT_BYTES.test(path))
+        throw new DiskExportError("tree_invalid", `cannot place ${JSON.stringify(path)}: not a byte string`);
       if (open.length === 0) {
         if (path === "" && entry.kind === "directory") return undefined;
-        throw new DiskExportError("tree_invalid", `cannot place ${shownPath(entry)}: the root directory did not come first`);
+        throw new DiskExportError(
+          "tree_invalid",
+          `cannot place ${shownPath(entry)}: the root directory did not come first`,
+        );
       }
-      const parentLength = Math.max(path.lastIndexOf("/"), 0);
-      for (let parent = open.at(-1); parent !== undefined && path !== ""; parent = open.at(-1)) {
+      const parentLength = path === "" ? -1 : Math.max(path.lastIndexOf("/"), 0);
+      for (let parent = open.at(-1); parent !== undefined; parent = open.at(-1)) {
         if (parent.path.length === parentLength && path.startsWith(parent.path)) return parent.node;
         open.pop();
       }
-      throw new DiskExportError("tree_invalid", `cannot place ${shownPath(entry)}: its parent is not a directory that came before it`);
+      throw new DiskExportError(
+        "tree_invalid",
+        `cannot place ${shownPath(entry)}: its parent is not a directory that came before it`,
+      );
     },
     enter(entry, node) {
       open.push({ path: entry.path, node });

@@ -90,7 +90,8 @@ function requireSupported(entry: Entry): void {
   const { path, kind, size, linkTarget, deviceMajor, deviceMinor } = entry;
   if (path === TRAILER_NAME) throw unsupported(entry, "its name is the mark of the archive's end");
   if (path.length > NAME_MAX) throw unsupported(entry, `its path has ${path.length} bytes, the limit is ${NAME_MAX}`);
-  if (kind === "file" && size > NUMBER_MAX) throw unsupported(entry, `it has ${size} bytes, the limit is ${NUMBER_MAX}`);
+  if (kind === "file" && size > NUMBER_MAX)
+    throw unsupported(entry, `it has ${size} bytes, the limit is ${NUMBER_MAX}`);
   if (kind === "symlink" && (linkTarget.length === 0 || linkTarget.length > NAME_MAX)) {
     throw unsupported(entry, `its target has ${linkTarget.length} bytes, the limits are 1 and ${NAME_MAX}`);
   }

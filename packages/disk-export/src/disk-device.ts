@@ -12,11 +12,19 @@ const SECTOR_BYTES = 512;
  * Writes a block device in place, zeros included, if nothing else holds it and the disk fits. What lies beyond the disk is left.
  * @throws {DiskExportError} `size_too_small`, `write_failed`
  */
-export async function writeBlockDevice(plan: DiskPlan, path: string, device: bigint, options: WriteDiskOptions): Promise<WrittenDisk> {
+export async function writeBlockDevice(
+  plan: DiskPlan,
+  path: string,
+  device: bigint,
+  options: WriteDiskOptions,
+): Promise<WrittenDisk> {
   const failed = asWriteFailure(path);
   const sizeBytes = await blockDeviceSize(device).catch(failed);
   if (sizeBytes < plan.sizeBytes) {
-    throw new DiskExportError("size_too_small", `cannot write disk to ${path}: the device has ${sizeBytes} bytes, the disk ${plan.sizeBytes}`);
+    throw new DiskExportError(
+      "size_too_small",
+      `cannot write disk to ${path}: the device has ${sizeBytes} bytes, the disk ${plan.sizeBytes}`,
+    );
   }
   // On a block device O_EXCL refuses one that is mounted.
   const handle = await open(path, constants.O_WRONLY | constants.O_EXCL).catch(failed);

@@ -34,7 +34,12 @@ export async function writeDiskFile(plan: DiskPlan, path: string, options: Write
   }
 }
 
-async function fillFile(handle: FileHandle, plan: DiskPlan, path: string, options: WriteDiskOptions): Promise<WrittenDisk> {
+async function fillFile(
+  handle: FileHandle,
+  plan: DiskPlan,
+  path: string,
+  options: WriteDiskOptions,
+): Promise<WrittenDisk> {
   const failed = asWriteFailure(path);
   await handle.truncate(plan.sizeBytes).catch(failed);
   const written = await passDisk(plan, options, async ({ offset, bytes }) => {

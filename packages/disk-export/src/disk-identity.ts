@@ -55,7 +55,8 @@ export function createDiskIdentity(purpose: string): DiskIdentity {
  * @throws {DiskExportError} `option_invalid`
  */
 export function parseUuid(text: string): Uint8Array {
-  if (!UUID_TEXT.test(text)) throw new DiskExportError("option_invalid", `cannot use UUID ${JSON.stringify(text)}: not 8-4-4-4-12 hex digits`);
+  if (!UUID_TEXT.test(text))
+    throw new DiskExportError("option_invalid", `cannot use UUID ${JSON.stringify(text)}: not 8-4-4-4-12 hex digits`);
   return hexToBytes(text.replaceAll("-", ""));
 }
 
@@ -65,5 +66,7 @@ function field(value: string): string {
 }
 
 function hexToBytes(hex: string): Uint8Array {
-  return Uint8Array.from({ length: hex.length / 2 }, (_, index) => Number.parseInt(hex.slice(2 * index, 2 * index + 2), 16));
+  return Uint8Array.from({ length: hex.length / 2 }, (_, index) =>
+    Number.parseInt(hex.slice(2 * index, 2 * index + 2), 16),
+  );
 }

@@ -35,7 +35,7 @@ export async function* diskParts(plan: DiskPlan, { signal }: CallOptions = {}): 
     position = start;
     let used = 0;
     for await (const chunk of plan.read(start, end - start, { signal })) {
-      for (let at = 0; at < chunk.length; ) {
+      for (let at = 0; at < chunk.length;) {
         const count = Math.min(chunk.length - at, PART_BYTES - used);
         buffer.set(chunk.subarray(at, at + count), used);
         at += count;

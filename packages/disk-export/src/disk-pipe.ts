@@ -13,9 +13,11 @@ const DRAIN_POLL_MS = 5;
 export async function writeFifo(plan: DiskPlan, path: string, options: WriteDiskOptions): Promise<WrittenDisk> {
   const { signal } = options;
   const failed = asWriteFailure(path);
-  const handle = await releasedOnAbort(open(path, constants.O_WRONLY), path, signal).catch(failed);
+  const handle = await releasedOnAbort(() => open(path, constants.O_WRONLY).catch(failed), path, signal);
   try {
-    return await writeDiskTo(plan, (bytes) => releasedOnAbort(writeAt(handle, bytes, null), path, signal).catch(failed), options);
+    const sink = (bytes: Uint8Array): Promise<void> =>
+      releasedOnAbort(() => writeAt(handle, bytes, null).catch(failed), path, signal);
+    return await writeDiskTo(plan, sink, options);
   } finally {
     await handle.close();
   }
@@ -44,15 +46,20 @@ function writeToStandardOutput(bytes: Uint8Array): Promise<void> {
 
 /**
  * Opening and writing a FIFO hold a thread until a reader acts, and no signal reaches it there. So on an abort this acts as the
- * reader; whoever waits for `work` sees the signal next.
+ * reader; whoever waits for the work sees the signal next.
  */
-async function releasedOnAbort<Result>(work: Promise<Result>, path: string, signal: AbortSignal | undefined): Promise<Result> {
-  if (signal === undefined) return work;
+async function releasedOnAbort<Result>(
+  work: () => Promise<Result>,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<Result> {
+  if (signal === undefined) return work();
+  signal.throwIfAborted();
   const settled = new AbortController();
   const release = (): void => void drain(path, settled.signal);
   signal.addEventListener("abort", release, { once: true });
   try {
-    return await work;
+    return await work();
   } finally {
     signal.removeEventListener("abort", release);
     settled.abort();

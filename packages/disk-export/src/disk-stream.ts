@@ -30,7 +30,11 @@ export type DiskSink = (bytes: Uint8Array) => Promise<void>;
  * Writes a whole disk in ascending order, its holes as zeros: for pipes and whatever else cannot seek.
  * @throws what `sink` or the plan throws, and `signal.reason`
  */
-export async function writeDiskTo(plan: DiskPlan, sink: DiskSink, options: WriteDiskOptions = {}): Promise<WrittenDisk> {
+export async function writeDiskTo(
+  plan: DiskPlan,
+  sink: DiskSink,
+  options: WriteDiskOptions = {},
+): Promise<WrittenDisk> {
   const zeros = new Uint8Array(ZEROS_BYTES);
   return passDisk(plan, options, async ({ length, bytes }) => {
     if (bytes !== undefined) return sink(bytes);
@@ -72,7 +76,11 @@ export async function passDisk(
   return digester === undefined ? { sizeBytes } : { sizeBytes, digest: digester.digest() };
 }
 
-async function hashPart(digester: Digester, { length, bytes }: DiskPart, signal: AbortSignal | undefined): Promise<void> {
+async function hashPart(
+  digester: Digester,
+  { length, bytes }: DiskPart,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   if (bytes !== undefined) {
     digester.update(bytes);
     return;

@@ -6,7 +6,15 @@ import type { ErofsDirectory, ErofsInode } from "./erofs-inode.js";
 import { BLOCK_BYTES, DIRENT, DIRENT_BYTES } from "./erofs-layout.js";
 
 /** `EROFS_FT_*` */
-const FILE_TYPES: Readonly<Record<FileKind, number>> = { file: 1, directory: 2, char: 3, block: 4, fifo: 5, socket: 6, symlink: 7 };
+const FILE_TYPES: Readonly<Record<FileKind, number>> = {
+  file: 1,
+  directory: 2,
+  char: 3,
+  block: 4,
+  fifo: 5,
+  socket: 6,
+  symlink: 7,
+};
 
 /**
  * Adds `.` and `..` and cuts the entries into blocks.
@@ -29,7 +37,12 @@ export function sealDirectory(directory: ErofsDirectory, self: ErofsInode, paren
 }
 
 /** Writes the entries of one block, without the zeros after them. */
-export function writeDirents({ names, inodes, blockStarts }: ErofsDirectory, block: number, target: Uint8Array, start: number): void {
+export function writeDirents(
+  { names, inodes, blockStarts }: ErofsDirectory,
+  block: number,
+  target: Uint8Array,
+  start: number,
+): void {
   const first = blockStarts[block]!;
   const end = blockStarts[block + 1] ?? names.length;
   const view = new DataView(target.buffer, target.byteOffset + start);

@@ -20,7 +20,9 @@ export interface ErofsPlacement {
  * @throws {DiskExportError} `unsupported` where the disk would have more blocks than 32 bits can number
  */
 export function placeInodes(tree: readonly ErofsInode[]): ErofsPlacement {
-  const files = tree.filter(({ entry }) => entry.kind === "file").sort((one, other) => one.entry.locality - other.entry.locality);
+  const files = tree
+    .filter(({ entry }) => entry.kind === "file")
+    .sort((one, other) => one.entry.locality - other.entry.locality);
   const inodes = [
     ...tree.filter(({ directory }) => directory !== undefined),
     ...tree.filter(({ entry, directory }) => directory === undefined && entry.kind !== "file"),
@@ -41,7 +43,10 @@ export function placeInodes(tree: readonly ErofsInode[]): ErofsPlacement {
     block += blockCount(inode);
   }
   if (block > BLOCKS_MAX) {
-    throw new DiskExportError("unsupported", `cannot make an EROFS disk of ${block} blocks of ${BLOCK_BYTES} bytes: the limit is ${BLOCKS_MAX}`);
+    throw new DiskExportError(
+      "unsupported",
+      `cannot make an EROFS disk of ${block} blocks of ${BLOCK_BYTES} bytes: the limit is ${BLOCKS_MAX}`,
+    );
   }
   return { inodes, withBlocks, blockCount: block };
 }

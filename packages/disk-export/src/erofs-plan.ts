@@ -34,8 +34,8 @@ export interface ErofsOptions extends CallOptions {
 /**
  * Plans an uncompressed EROFS disk: 4 KiB blocks, extended inodes, inline tails, xattrs beside their inode. Every Linux since 5.4 mounts it.
  *
- * Holes of sparse files take room on the disk and read as zeros; a file of the disk keeps them as holes. The loss that a plan can note: xattrs in a
- * namespace that EROFS has no number for.
+ * Holes of sparse files take room on the disk and read as zeros; a file of the disk keeps them as holes. Losses that
+ * a plan can note: xattrs in a namespace that EROFS has no number for, POSIX ACLs that are none (which would make a file unreadable).
  *
  * @throws {DiskExportError} `unsupported` for what the format cannot hold, `option_invalid`, `tree_invalid`
  */
@@ -100,5 +100,8 @@ function addBlocks(list: SegmentList<ErofsInode>, inode: ErofsInode): void {
 function encodeLabel(label: string): Uint8Array {
   const bytes = new TextEncoder().encode(label);
   if (bytes.length <= LABEL_BYTES) return bytes;
-  throw new DiskExportError("option_invalid", `cannot use label ${JSON.stringify(label)}: it has ${bytes.length} bytes, the limit is ${LABEL_BYTES}`);
+  throw new DiskExportError(
+    "option_invalid",
+    `cannot use label ${JSON.stringify(label)}: it has ${bytes.length} bytes, the limit is ${LABEL_BYTES}`,
+  );
 }

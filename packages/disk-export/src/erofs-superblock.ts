@@ -1,5 +1,13 @@
 import { crc32c } from "./crc32c.js";
-import { BLOCK_BITS, BLOCK_BYTES, FEATURES_COMPAT, SUPERBLOCK, SUPERBLOCK_BYTES, SUPERBLOCK_MAGIC, SUPERBLOCK_OFFSET } from "./erofs-layout.js";
+import {
+  BLOCK_BITS,
+  BLOCK_BYTES,
+  FEATURES_COMPAT,
+  SUPERBLOCK,
+  SUPERBLOCK_BYTES,
+  SUPERBLOCK_MAGIC,
+  SUPERBLOCK_OFFSET,
+} from "./erofs-layout.js";
 
 export interface ErofsSuperblock {
   readonly rootNid: number;
@@ -11,7 +19,14 @@ export interface ErofsSuperblock {
 }
 
 /** The superblock, checksum included. */
-export function encodeSuperblock({ rootNid, inodeCount, blockCount, buildSeconds, uuid, label }: ErofsSuperblock): Uint8Array {
+export function encodeSuperblock({
+  rootNid,
+  inodeCount,
+  blockCount,
+  buildSeconds,
+  uuid,
+  label,
+}: ErofsSuperblock): Uint8Array {
   // The checksum covers the rest of the block, which holds nothing else.
   const bytes = new Uint8Array(BLOCK_BYTES - SUPERBLOCK_OFFSET);
   const view = new DataView(bytes.buffer);

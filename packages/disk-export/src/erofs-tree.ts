@@ -27,7 +27,10 @@ interface OpenDirectory {
  * The inodes of a tree, each once, in the order of their first names (the root first); none has a place yet.
  * @throws {DiskExportError} `unsupported`, `tree_invalid`
  */
-export async function readErofsTree(tree: FileTree, { losses, identity, signal }: ErofsTreeOptions): Promise<ErofsInode[]> {
+export async function readErofsTree(
+  tree: FileTree,
+  { losses, identity, signal }: ErofsTreeOptions,
+): Promise<ErofsInode[]> {
   const inodes: ErofsInode[] = [];
   const byNumber: ErofsInode[] = [];
   const directories: OpenDirectory[] = [];
@@ -76,7 +79,10 @@ function addName({ inode: parent, directory }: OpenDirectory, entry: Entry, inod
   if (name.length > NAME_MAX) throw unsupported(entry, `its name has ${name.length} bytes, the limit is ${NAME_MAX}`);
   const previous = directory.names.at(-1);
   if (previous !== undefined && previous >= name) {
-    throw new DiskExportError("tree_invalid", `cannot place ${shownPath(entry)}: it came after a sibling that it sorts before`);
+    throw new DiskExportError(
+      "tree_invalid",
+      `cannot place ${shownPath(entry)}: it came after a sibling that it sorts before`,
+    );
   }
   directory.names.push(name);
   directory.inodes.push(inode);
@@ -89,7 +95,10 @@ function requireSupported(entry: Entry): void {
     throw unsupported(entry, `its target has ${linkTarget.length} bytes, the limits are 1 and ${LINK_TARGET_MAX}`);
   }
   if (isDevice(entry) && (deviceMajor > DEVICE_MAJOR_MAX || deviceMinor > DEVICE_MINOR_MAX)) {
-    throw unsupported(entry, `its device is ${deviceMajor}:${deviceMinor}, the limit is ${DEVICE_MAJOR_MAX}:${DEVICE_MINOR_MAX}`);
+    throw unsupported(
+      entry,
+      `its device is ${deviceMajor}:${deviceMinor}, the limit is ${DEVICE_MAJOR_MAX}:${DEVICE_MINOR_MAX}`,
+    );
   }
 }
 

@@ -1,13 +1,27 @@
 import type { Entry } from "@lamella/layer-format";
 
 import { alignUp, writeByteString } from "./byte-layout.js";
-import { XATTR_ENTRY_BYTES, XATTR_HEADER_BYTES, XATTR_NAME_MAX, XATTR_VALUE_MAX, XATTRS_BYTES_MAX } from "./erofs-layout.js";
+import {
+  XATTR_ENTRY_BYTES,
+  XATTR_HEADER_BYTES,
+  XATTR_NAME_MAX,
+  XATTR_VALUE_MAX,
+  XATTRS_BYTES_MAX,
+} from "./erofs-layout.js";
 import { shownPath } from "./entry-path.js";
 import { DiskExportError } from "./errors.js";
 import type { LossCollector } from "./losses.js";
+import { isPosixAcl } from "./posix-acl.js";
 
-/** `EROFS_XATTR_INDEX_*`. The two ACLs are whole names: nothing follows them. Their values are those of `getxattr`. */
-const NAMESPACES: readonly { prefix: string; index: number; whole?: true }[] = [
+interface Namespace {
+  readonly prefix: string;
+  readonly index: number;
+  /** Nothing follows the prefix. */
+  readonly whole?: true;
+}
+
+/** `EROFS_XATTR_INDEX_*`. The values of ACLs are those of `getxattr`. */
+const NAMESPACES: readonly Namespace[] = [
   { prefix: "user.", index: 1 },
   { prefix: "system.posix_acl_access", index: 2, whole: true },
   { prefix: "system.posix_acl_default", index: 3, whole: true },
@@ -27,8 +41,11 @@ interface ErofsXattr {
  */
 export function measureXattrs(entry: Entry, losses: LossCollector): number {
   if (entry.xattrs.size === 0) return 0;
+  const names = [...entry.xattrs.keys()];
+  if (names.some((name) => namespaceOf(name) === undefined))
+    losses.add("xattrs outside user, trusted, security and POSIX ACLs", entry.path);
+  if (names.some((name) => isMalformedAcl(entry, name))) losses.add("malformed POSIX ACLs", entry.path);
   const kept = knownXattrs(entry);
-  if (kept.length < entry.xattrs.size) losses.add("xattrs outside user, trusted, security and POSIX ACLs", entry.path);
   let length = XATTR_HEADER_BYTES;
   for (const { name, value } of kept) {
     requireAtMost(entry, "an xattr's name", name.length, XATTR_NAME_MAX);
@@ -57,11 +74,23 @@ export function writeXattrs(entry: Entry, target: Uint8Array, start: number): vo
 function knownXattrs(entry: Entry): ErofsXattr[] {
   const known: ErofsXattr[] = [];
   for (const fullName of [...entry.xattrs.keys()].sort()) {
-    const namespace = NAMESPACES.find(({ prefix, whole }) => (whole ? fullName === prefix : fullName.startsWith(prefix)));
-    if (namespace === undefined) continue;
-    known.push({ index: namespace.index, name: fullName.slice(namespace.prefix.length), value: entry.xattrs.get(fullName)! });
+    const namespace = namespaceOf(fullName);
+    if (namespace === undefined || isMalformedAcl(entry, fullName)) continue;
+    known.push({
+      index: namespace.index,
+      name: fullName.slice(namespace.prefix.length),
+      value: entry.xattrs.get(fullName)!,
+    });
   }
   return known;
+}
+
+function namespaceOf(fullName: string): Namespace | undefined {
+  return NAMESPACES.find(({ prefix, whole }) => (whole ? fullName === prefix : fullName.startsWith(prefix)));
+}
+
+function isMalformedAcl(entry: Entry, fullName: string): boolean {
+  return namespaceOf(fullName)?.whole === true && !isPosixAcl(entry.xattrs.get(fullName)!);
 }
 
 function entryLength(name: string, value: Uint8Array): number {
@@ -70,5 +99,8 @@ function entryLength(name: string, value: Uint8Array): number {
 
 function requireAtMost(entry: Entry, what: string, length: number, limit: number): void {
   if (length <= limit) return;
-  throw new DiskExportError("unsupported", `cannot hold ${shownPath(entry)} in EROFS: ${what} has ${length} bytes, the limit is ${limit}`);
+  throw new DiskExportError(
+    "unsupported",
+    `cannot hold ${shownPath(entry)} in EROFS: ${what} has ${length} bytes, the limit is ${limit}`,
+  );
 }

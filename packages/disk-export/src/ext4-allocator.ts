@@ -26,7 +26,7 @@ export function createAllocator({ reserved, blockCount }: Geometry): Allocator {
   return {
     take(count) {
       const ranges: BlockRange[] = [];
-      for (let missing = count; missing > 0; ) {
+      for (let missing = count; missing > 0;) {
         const length = Math.min(missing, skipReserved() - next);
         if (length <= 0) throw new RangeError(`cannot take ${missing} more blocks: all ${blockCount} are taken`);
         ranges.push({ start: next, length });

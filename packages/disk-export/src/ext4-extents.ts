@@ -59,7 +59,7 @@ export function countExtents(ranges: readonly BlockRange[]): number {
 /** How many blocks the tree of so many extents takes beside its root. */
 export function countExtentBlocks(extentCount: number): number {
   let total = 0;
-  for (let count = extentCount; count > ROOT_ENTRIES; ) {
+  for (let count = extentCount; count > ROOT_ENTRIES;) {
     count = Math.ceil(count / NODE_ENTRIES);
     total += count;
   }
@@ -109,7 +109,7 @@ interface Level {
 function treeLevels(extentCount: number): Level[] {
   const levels: Level[] = [];
   let first = 0;
-  for (let count = extentCount; count > ROOT_ENTRIES; ) {
+  for (let count = extentCount; count > ROOT_ENTRIES;) {
     count = Math.ceil(count / NODE_ENTRIES);
     levels.push({ first, count });
     first += count;

@@ -80,7 +80,8 @@ export function leastBlockCount(geometry: Geometry, inodeCount: number): number 
   const groupsForInodes = Math.ceil(inodeCount / INODES_PER_GROUP_MAX);
   if (groupsForInodes > groupCount) return (groupsForInodes - 1) * BLOCKS_PER_GROUP + 1;
 
-  const head = superblockGroups.at(-1) === groupCount - 1 ? geometry.descriptorBlocks + geometry.reservedDescriptorBlocks + 1 : 0;
+  const head =
+    superblockGroups.at(-1) === groupCount - 1 ? geometry.descriptorBlocks + geometry.reservedDescriptorBlocks + 1 : 0;
   const bitmaps = 2;
   return (groupCount - 1) * BLOCKS_PER_GROUP + head + bitmaps + geometry.inodeTableBlocks + LAST_GROUP_CONTENT_MIN;
 }

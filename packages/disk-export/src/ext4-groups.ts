@@ -56,7 +56,13 @@ function makeDescriptors({ geometry, inodes, seed }: Usage, groups: Groups, free
   const scratch = createScratch(geometry.descriptorBlocks * BLOCK_BYTES);
   const directories = countDirectories(inodes, geometry);
   for (let group = 0; group < geometry.groupCount; group++) {
-    writeDescriptor(scratch, group, { geometry, groups, seed, free: freeBlocks[group]!, directories: directories[group]! });
+    writeDescriptor(scratch, group, {
+      geometry,
+      groups,
+      seed,
+      free: freeBlocks[group]!,
+      directories: directories[group]!,
+    });
   }
   return scratch.bytes;
 }

@@ -73,7 +73,7 @@ export function writeInode(scratch: Scratch, at: number, inode: Inode, seed: num
     sizeBytes: inode.sizeBytes,
     mtimeSeconds: entry.mtimeSeconds,
     mtimeNanoseconds: entry.mtimeNanoseconds,
-    links: entry.kind === "directory" && inode.links >= LINKS_MAX ? 1 : inode.links,
+    links: entry.kind === "directory" && inode.links > LINKS_MAX ? 1 : inode.links,
     blockCount: countBlocks(inode),
     flags: mapped ? INODE_FLAG_EXTENTS : 0,
     xattrBlock: inode.xattrBlock,

@@ -11,8 +11,8 @@
  *  +------+------------+-------------+----------+---------+---------+-----------+------------+------------+------
  *  block 0              1             ..         one a group each                              32768
  *
- * Contents are, in this order: directories, targets of long links, blocks of xattrs, the resize inode's map, files in the order in
- * which their source is read. They fill the free blocks from the first on, without a gap.
+ * Contents are, in this order: directories, targets of long links and blocks of xattrs, files in the order in which their source is
+ * read, the map of the resize inode. They fill the free blocks from the first on, without a gap.
  *
  * An inode:
  *

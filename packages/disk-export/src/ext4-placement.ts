@@ -20,9 +20,7 @@ type BlockWriter = (scratch: Scratch, at: number) => void;
  * in the order in which their source is read.
  */
 export function placeInodes(inodes: InodeTable, allocator: Allocator, seed: number): Segment[] {
-  const list = createSegmentList<BlockWriter>((write, target, at) =>
-    write({ bytes: target, view: new DataView(target.buffer) }, at),
-  );
+  const list = createBlockList();
   const files: Inode[] = [];
   for (const inode of inodes) if (inode?.directory !== undefined) placeDirectory(list, allocator, inode, seed);
   for (const inode of inodes) {
@@ -37,6 +35,11 @@ export function placeInodes(inodes: InodeTable, allocator: Allocator, seed: numb
   return segments;
 }
 
+/** Records are whole blocks. */
+function createBlockList(): SegmentList<BlockWriter> {
+  return createSegmentList((write, target, at) => write({ bytes: target, view: new DataView(target.buffer) }, at));
+}
+
 function placeDirectory(list: SegmentList<BlockWriter>, allocator: Allocator, inode: Inode, seed: number): void {
   const directory = inode.directory!;
   mapContents(inode, allocator);
@@ -47,9 +50,7 @@ function placeDirectory(list: SegmentList<BlockWriter>, allocator: Allocator, in
       );
     }
   }
-  for (const [index, block] of inode.extentBlocks.entries()) {
-    list.addRecord(block * BLOCK_BYTES, BLOCK_BYTES, extentBlockWriter(inode, index, seed));
-  }
+  addExtentBlocks(list, inode, seed);
 }
 
 function placeTarget(list: SegmentList<BlockWriter>, allocator: Allocator, inode: Inode): void {
@@ -77,18 +78,16 @@ function placeFile(segments: Segment[], allocator: Allocator, inode: Inode, seed
     segments.push({ offset: physical * BLOCK_BYTES, length: lengthBytes, entry, entryOffset });
   }
   if (inode.extentBlocks.length === 0) return;
-  const list = createSegmentList<BlockWriter>((write, target, at) =>
-    write({ bytes: target, view: new DataView(target.buffer) }, at),
-  );
-  for (const [index, block] of inode.extentBlocks.entries()) {
-    list.addRecord(block * BLOCK_BYTES, BLOCK_BYTES, extentBlockWriter(inode, index, seed));
-  }
+  const list = createBlockList();
+  addExtentBlocks(list, inode, seed);
   segments.push(...list.finish());
 }
 
-function extentBlockWriter(inode: Inode, index: number, seed: number): BlockWriter {
+function addExtentBlocks(list: SegmentList<BlockWriter>, inode: Inode, seed: number): void {
   const tree = { extents: inode.extents, blocks: inode.extentBlocks, inodeNumber: inode.number, seed };
-  return (scratch, at) => writeExtentBlock(scratch, at, index, tree);
+  for (const [index, block] of inode.extentBlocks.entries()) {
+    list.addRecord(block * BLOCK_BYTES, BLOCK_BYTES, (scratch, at) => writeExtentBlock(scratch, at, index, tree));
+  }
 }
 
 /** Takes blocks for the contents, then for the tree that maps them. */
@@ -97,7 +96,7 @@ function mapContents(inode: Inode, allocator: Allocator): void {
   for (const range of inode.ranges) {
     let logical = range.start;
     for (const { start, length } of allocator.take(range.length)) {
-      for (let done = 0; done < length; ) {
+      for (let done = 0; done < length;) {
         const part = Math.min(length - done, EXTENT_BLOCKS_MAX);
         extents.push({ logical, physical: start + done, length: part });
         logical += part;
@@ -106,7 +105,9 @@ function mapContents(inode: Inode, allocator: Allocator): void {
     }
   }
   inode.extents = extents;
+  const blockCount = countExtentBlocks(extents.length);
+  if (blockCount === 0) return;
   inode.extentBlocks = allocator
-    .take(countExtentBlocks(extents.length))
+    .take(blockCount)
     .flatMap(({ start, length }) => Array.from({ length }, (_, index) => start + index));
 }

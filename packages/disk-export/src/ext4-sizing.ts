@@ -34,9 +34,9 @@ export interface Fit {
 
 /**
  * Finds the geometry for a tree: of the disk's size where that is given, else the smallest that has `freeBytes` for others than root,
- * else the smallest.
+ * else the smallest (but for the rounding of inode tables).
  *
- * @throws {DiskExportError} `size_too_small` (with the size that is needed), `unsupported` over 16 TiB, `option_invalid`
+ * @throws {DiskExportError} `size_too_small` (with a size that suffices), `unsupported` over 16 TiB, `option_invalid`
  */
 export function fitGeometry(demand: Demand, { sizeBytes, freeBytes }: Sizing): Fit {
   if (sizeBytes !== undefined && freeBytes !== undefined) {
@@ -46,7 +46,8 @@ export function fitGeometry(demand: Demand, { sizeBytes, freeBytes }: Sizing): F
     const diskBlocks = wholeBlocks("sizeBytes", sizeBytes, Math.floor);
     return { geometry: fitWithin(demand, diskBlocks), diskBlocks };
   }
-  const geometry = freeBytes === undefined ? smallest(demand) : withFree(demand, wholeBlocks("freeBytes", freeBytes, Math.ceil));
+  const geometry =
+    freeBytes === undefined ? smallest(demand) : withFree(demand, wholeBlocks("freeBytes", freeBytes, Math.ceil));
   return { geometry, diskBlocks: geometry.blockCount };
 }
 
@@ -66,12 +67,13 @@ function withFree(demand: Demand, freeBlocks: number): Geometry {
   });
 }
 
-/** Every pass asks for what the last geometry lacked. More blocks never need less, so the first that suffices is the smallest. */
+/** Every pass asks for what the last geometry lacked; the blocks that the last one has too many are cut off. */
 function growUntilFit(
   demand: Demand,
   want: { freeBlocks: (blockCount: number) => number; inodes: (blockCount: number) => number },
 ): Geometry {
   let blockCount = demand.blocks + demand.extentBlocks + SPARE_BLOCKS;
+  let fitting: Geometry | undefined;
   for (;;) {
     if (blockCount > BLOCKS_MAX) {
       const limit = `the tree needs ${blockCount * BLOCK_BYTES} bytes or more, the limit is ${BLOCKS_MAX * BLOCK_BYTES}`;
@@ -81,7 +83,12 @@ function growUntilFit(
     const geometry = layOutGroups(blockCount, inodes);
     const needed = blocksNeeded(geometry, demand) + want.freeBlocks(blockCount);
     const least = Math.max(needed, leastUnlessAlone(geometry, inodes));
-    if (least <= blockCount) return geometry;
+    if (least > blockCount) {
+      if (fitting !== undefined) return fitting;
+    } else {
+      if (least === blockCount) return geometry;
+      fitting = geometry;
+    }
     blockCount = least;
   }
 }

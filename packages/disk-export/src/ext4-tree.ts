@@ -30,6 +30,9 @@ const LOST_AND_FOUND = "lost+found";
 /** As mke2fs makes it, so that e2fsck finds room there without having to allocate. */
 const LOST_AND_FOUND_BLOCKS = 4;
 
+/** Shared, as most inodes have none of something. */
+const NONE: readonly never[] = [];
+
 /** The inodes of a disk by number. Of the reserved ones only the root is among them. */
 export type InodeTable = readonly (Inode | undefined)[];
 
@@ -97,11 +100,11 @@ function createInode(number: number, entry: Entry, parent: Inode | undefined, lo
     entry,
     links: isDirectory ? 2 : 0,
     sizeBytes: entry.kind === "file" ? entry.size : entry.linkTarget.length,
-    ranges: entry.kind === "file" ? dataRanges(entry) : hasTargetBlock ? [{ start: 0, length: 1 }] : [],
+    ranges: entry.kind === "file" ? dataRanges(entry) : hasTargetBlock ? [{ start: 0, length: 1 }] : NONE,
     directory: isDirectory ? createDirectory(parent) : undefined,
     xattrs: splitXattrs(entry, losses),
-    extents: [],
-    extentBlocks: [],
+    extents: NONE,
+    extentBlocks: NONE,
     xattrBlock: 0,
   };
 }

@@ -174,8 +174,7 @@ function hashXattr({ name, value }: StoredXattr): number {
     hash = (hash << 5) ^ (hash >>> 27) ^ name.charCodeAt(index);
   }
   for (let at = 0; at < value.length; at += 4) {
-    const word =
-      value[at]! | ((value[at + 1] ?? 0) << 8) | ((value[at + 2] ?? 0) << 16) | ((value[at + 3] ?? 0) << 24);
+    const word = value[at]! | ((value[at + 1] ?? 0) << 8) | ((value[at + 2] ?? 0) << 16) | ((value[at + 3] ?? 0) << 24);
     hash = (hash << 16) ^ (hash >>> 16) ^ word;
   }
   return hash >>> 0;

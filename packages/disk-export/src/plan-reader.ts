@@ -55,7 +55,11 @@ export function createDiskPlan({ tree, ...plan }: DiskPlanParts): DiskPlan {
         }
       } else {
         let missing = count;
-        for await (const bytes of tree.read(segment.entry, { offset: segment.entryOffset + skipped, length: count, signal })) {
+        for await (const bytes of tree.read(segment.entry, {
+          offset: segment.entryOffset + skipped,
+          length: count,
+          signal,
+        })) {
           missing -= bytes.length;
           for (const chunk of gatherer.push(bytes)) {
             yield chunk;
@@ -63,7 +67,10 @@ export function createDiskPlan({ tree, ...plan }: DiskPlanParts): DiskPlan {
           }
         }
         if (missing !== 0) {
-          throw new DiskExportError("tree_invalid", `cannot read ${shownPath(segment.entry)}: its tree gave ${count - missing} of ${count} bytes`);
+          throw new DiskExportError(
+            "tree_invalid",
+            `cannot read ${shownPath(segment.entry)}: its tree gave ${count - missing} of ${count} bytes`,
+          );
         }
       }
       position += count;
@@ -96,7 +103,7 @@ function createGatherer(capacity: number): Gatherer {
       return;
     }
     buffer ??= new Uint8Array(capacity);
-    for (let at = 0; at < piece.length; ) {
+    for (let at = 0; at < piece.length;) {
       const part = piece.length - at <= capacity - used ? piece.subarray(at) : piece.subarray(at, at + capacity - used);
       buffer.set(part, used);
       at += part.length;
@@ -124,5 +131,8 @@ function firstSegmentEndingAfter(segments: readonly Segment[], offset: number): 
 function requireRange(sizeBytes: number, offset: number, length: number): void {
   const inside = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
   if (inside && offset + length <= sizeBytes) return;
-  throw new DiskExportError("option_invalid", `cannot read ${length} bytes of a disk from ${offset}: it has ${sizeBytes}`);
+  throw new DiskExportError(
+    "option_invalid",
+    `cannot read ${length} bytes of a disk from ${offset}: it has ${sizeBytes}`,
+  );
 }

@@ -58,7 +58,12 @@ export function createSegmentList<Item>(write: RecordWriter<Item>): SegmentList<
         return;
       }
       for (const extent of dataExtents(entry.extents, entryOffset, length)) {
-        segments.push({ offset: offset + extent.offset - entryOffset, length: extent.length, entry, entryOffset: extent.offset });
+        segments.push({
+          offset: offset + extent.offset - entryOffset,
+          length: extent.length,
+          entry,
+          entryOffset: extent.offset,
+        });
       }
     },
     finish() {

@@ -17,8 +17,13 @@ export function asWriteFailure(path: string): (error: unknown) => never {
 
 /** All of `bytes`; at the handle's own position where no offset is given. */
 export async function writeAt(handle: FileHandle, bytes: Uint8Array, offset: number | null): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, offset === null ? null : offset + done);
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await handle.write(
+      bytes,
+      done,
+      bytes.length - done,
+      offset === null ? null : offset + done,
+    );
     done += bytesWritten;
   }
 }

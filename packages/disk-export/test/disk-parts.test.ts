@@ -13,7 +13,11 @@ const MIB = 1 << 20;
 const runs = fc.array(
   fc.record({
     gap: fc.oneof(fc.nat(100), fc.integer({ min: 65_530, max: 65_540 }), fc.nat(3 * MIB)),
-    length: fc.oneof(fc.integer({ min: 1, max: 100 }), fc.integer({ min: MIB - 2, max: MIB + 2 }), fc.integer({ min: 1, max: 3 * MIB })),
+    length: fc.oneof(
+      fc.integer({ min: 1, max: 100 }),
+      fc.integer({ min: MIB - 2, max: MIB + 2 }),
+      fc.integer({ min: 1, max: 3 * MIB }),
+    ),
   }),
   { maxLength: 5 },
 );
@@ -49,7 +53,9 @@ describe("diskParts()", () => {
   });
 
   it("keeps a part's bytes while the next part is asked for", async () => {
-    const segments = [{ offset: 0, length: 3 * MIB, bytes: () => Uint8Array.from({ length: 3 * MIB }, (_, index) => index >>> 20) }];
+    const segments = [
+      { offset: 0, length: 3 * MIB, bytes: () => Uint8Array.from({ length: 3 * MIB }, (_, index) => index >>> 20) },
+    ];
     const plan = createDiskPlan({ format: "erofs", sizeBytes: 3 * MIB, segments, losses: [], tree: memoryTree([]) });
     const parts = diskParts(plan);
     const first = await parts.next();

@@ -17,13 +17,26 @@ async function makeDisk(spec: MemoryTreeSpec, options?: ErofsOptions): Promise<U
   return collect(plan.read(0, plan.sizeBytes));
 }
 
+async function uuidOf(spec: MemoryTreeSpec): Promise<string> {
+  return Buffer.from((await makeDisk(spec)).subarray(1072, 1088)).toString("hex");
+}
+
+function hex(digits: string): Uint8Array {
+  return Buffer.from(digits, "hex");
+}
+
 async function roundTrip(spec: MemoryTreeSpec): Promise<void> {
   expect(readErofs(await makeDisk(spec))).toEqual(await listTree(memoryTree(spec)));
 }
 
 const everyKind: MemoryTreeSpec = [
   { path: "", kind: "directory", mode: 0o1751, uid: 7, mtime: { seconds: -5, nanoseconds: 999_999_999 } },
-  { path: "file", content: "hello", mode: 0o6755, xattrs: { "security.capability": new Uint8Array([1, 0, 2]), "user.a": "b" } },
+  {
+    path: "file",
+    content: "hello",
+    mode: 0o6755,
+    xattrs: { "security.capability": new Uint8Array([1, 0, 2]), "user.a": "b" },
+  },
   { path: "again", hardlinkTo: "file" },
   { path: "link", linkTarget: "../\xff" },
   { path: "null", kind: "char", device: { major: 1, minor: 3 } },
@@ -47,18 +60,29 @@ describe("planErofs()", () => {
     await roundTrip(Array.from({ length: 5000 }, (_, index) => ({ path: `d/${"n".repeat(index % 200)}${index}` })));
   });
 
-  it("sorts `.` and `..` among the names", () => roundTrip(["!", "-", ".!", "..", "...", ".a", "0"].filter((name) => name !== "..").map((path) => ({ path }))));
+  it("sorts `.` and `..` among the names", () =>
+    roundTrip(["!", "-", ".!", "..", "...", ".a", "0"].filter((name) => name !== "..").map((path) => ({ path }))));
 
-  it.each([0, 1, 4031, 4032, 4033, 4095, 4096, 4097, 8128, 8192])("keeps files of %i bytes whole, wherever they fall", async (size) => {
-    await roundTrip(Array.from({ length: 7 }, (_, index) => ({ path: `f${index}`, content: { size, fill: (at: number) => at + index } })));
-  });
+  it.each([0, 1, 4031, 4032, 4033, 4095, 4096, 4097, 8128, 8192])(
+    "keeps files of %i bytes whole, wherever they fall",
+    async (size) => {
+      await roundTrip(
+        Array.from({ length: 7 }, (_, index) => ({
+          path: `f${index}`,
+          content: { size, fill: (at: number) => at + index },
+        })),
+      );
+    },
+  );
 
   it.each([1, 4031, 4032, 4033, 4095])("keeps link targets of %i bytes", async (length) => {
     await roundTrip(Array.from({ length: 3 }, (_, index) => ({ path: `l${index}`, linkTarget: "t".repeat(length) })));
   });
 
   it("keeps xattrs larger than a block, and the data after them", async () => {
-    const xattrs = Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`user.${index}`, new Uint8Array(20_000).fill(index)]));
+    const xattrs = Object.fromEntries(
+      Array.from({ length: 12 }, (_, index) => [`user.${index}`, new Uint8Array(20_000).fill(index)]),
+    );
     await roundTrip([
       { path: "a", content: { size: 5000, fill: 1 }, xattrs },
       { path: "b", linkTarget: "a", xattrs },
@@ -72,13 +96,18 @@ describe("planErofs()", () => {
   });
 
   it("gives another UUID for another tree", async () => {
-    const uuid = (disk: Uint8Array): string => Buffer.from(disk.subarray(1072, 1088)).toString("hex");
-    const other = [...everyKind, { path: "one more" }];
-    expect(uuid(await makeDisk(everyKind))).not.toBe(uuid(await makeDisk(other)));
+    const [uuid, other] = await Promise.all([everyKind, [...everyKind, { path: "one more" }]].map(uuidOf));
+    expect(uuid).not.toBe(other);
   });
 
   it("writes the UUID, the label and the time that it is given", async () => {
-    const disk = Buffer.from(await makeDisk([], { uuid: "00112233-4455-6677-8899-aAbBcCdDeEfF", label: "räksmörgås", epochSeconds: 1_700_000_000 }));
+    const disk = Buffer.from(
+      await makeDisk([], {
+        uuid: "00112233-4455-6677-8899-aAbBcCdDeEfF",
+        label: "räksmörgås",
+        epochSeconds: 1_700_000_000,
+      }),
+    );
     expect(disk.toString("hex", 1072, 1088)).toBe("00112233445566778899aabbccddeeff");
     expect(disk.toString("utf8", 1088, 1104).replace(/\0+$/, "")).toBe("räksmörgås");
     expect(disk.readBigUInt64LE(1024 + 24)).toBe(1_700_000_000n);
@@ -117,7 +146,10 @@ describe("planErofs()", () => {
     ["has two roots", [ROOT, ROOT]],
     ["gives a child before its parent", [ROOT, { path: "a/b" }]],
     ["gives a file a child", [ROOT, { path: "a" }, { path: "a/b" }]],
-    ["comes back to a directory that it left", [ROOT, { path: "a", kind: "directory" }, { path: "b" }, { path: "a/c" }]],
+    [
+      "comes back to a directory that it left",
+      [ROOT, { path: "a", kind: "directory" }, { path: "b" }, { path: "a/c" }],
+    ],
     ["gives siblings out of order", [ROOT, { path: "b" }, { path: "a" }]],
     ["gives a name twice", [ROOT, { path: "a" }, { path: "a" }]],
     ["has a path of characters that are no bytes", [ROOT, { path: "\u0142" }]],
@@ -127,9 +159,28 @@ describe("planErofs()", () => {
 
   it("notes the xattrs that the format has no number for, and keeps the others", async () => {
     const plan = await planErofs(memoryTree([{ path: "x", xattrs: { "btrfs.a": "1", "user.b": "2" } }]));
-    expect(plan.losses).toEqual([{ what: "xattrs outside user, trusted, security and POSIX ACLs", count: 1, paths: ["x"] }]);
+    expect(plan.losses).toEqual([
+      { what: "xattrs outside user, trusted, security and POSIX ACLs", count: 1, paths: ["x"] },
+    ]);
     const [, listed] = readErofs(await collect(plan.read(0, plan.sizeBytes)));
     expect(listed?.xattrs).toEqual({ "user.b": "32" });
+  });
+
+  it("leaves out what says it is an ACL and is none: the kernel could not open the file", async () => {
+    const plan = await planErofs(
+      memoryTree([
+        { path: "entries", xattrs: { "system.posix_acl_access": hex("0200000001000700ffffffff") } },
+        { path: "id", xattrs: { "system.posix_acl_access": hex("0200000002000700ffffffff") } },
+        { path: "length", xattrs: { "system.posix_acl_default": hex("0200000001000700ffff") } },
+        { path: "tag", xattrs: { "system.posix_acl_access": hex("0200000003000700ffffffff"), "user.a": "b" } },
+        { path: "version", xattrs: { "system.posix_acl_access": hex("0100000001000700ffffffff") } },
+      ]),
+    );
+    expect(plan.losses).toEqual([
+      { what: "malformed POSIX ACLs", count: 4, paths: ["id", "length", "tag", "version"] },
+    ]);
+    const kept = readErofs(await collect(plan.read(0, plan.sizeBytes))).flatMap(({ xattrs }) => Object.keys(xattrs));
+    expect(kept).toEqual(["system.posix_acl_access", "user.a"]);
   });
 
   it("leaves the holes of a sparse file to the disk", async () => {

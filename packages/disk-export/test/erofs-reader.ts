@@ -4,9 +4,32 @@ import { sha256 } from "./bytes.js";
 import { hexXattrs } from "./listing.js";
 import type { Listed } from "./listing.js";
 
-const KINDS: Record<number, FileKind> = { 1: "fifo", 2: "char", 4: "directory", 6: "block", 8: "file", 10: "symlink", 12: "socket" };
-const DIRENT_KINDS: (FileKind | undefined)[] = [undefined, "file", "directory", "char", "block", "fifo", "socket", "symlink"];
-const PREFIXES: Record<number, string> = { 1: "user.", 2: "system.posix_acl_access", 3: "system.posix_acl_default", 4: "trusted.", 6: "security." };
+const KINDS: Record<number, FileKind> = {
+  1: "fifo",
+  2: "char",
+  4: "directory",
+  6: "block",
+  8: "file",
+  10: "symlink",
+  12: "socket",
+};
+const DIRENT_KINDS: (FileKind | undefined)[] = [
+  undefined,
+  "file",
+  "directory",
+  "char",
+  "block",
+  "fifo",
+  "socket",
+  "symlink",
+];
+const PREFIXES: Record<number, string> = {
+  1: "user.",
+  2: "system.posix_acl_access",
+  3: "system.posix_acl_default",
+  4: "trusted.",
+  6: "security.",
+};
 
 /** Reads an EROFS disk back, written from the format's description alone, and throws where the disk breaks a rule that a kernel relies on. */
 export function readErofs(disk: Uint8Array): Listed[] {
@@ -43,7 +66,10 @@ function readInode(image: Buffer, nid: number): { listed: Omit<Listed, "path" | 
   const at = nid * 32;
   const inode = image.subarray(at, at + 64);
   const layout = inode.readUInt16LE(0) >> 1;
-  expectThat((inode.readUInt16LE(0) & 1) === 1 && (layout === 0 || layout === 2), "an extended inode, plain or with an inline tail");
+  expectThat(
+    (inode.readUInt16LE(0) & 1) === 1 && (layout === 0 || layout === 2),
+    "an extended inode, plain or with an inline tail",
+  );
   const mode = inode.readUInt16LE(4);
   const kind = KINDS[mode >> 12] ?? "file";
   const size = Number(inode.readBigUInt64LE(8));
@@ -71,7 +97,10 @@ function readInode(image: Buffer, nid: number): { listed: Omit<Listed, "path" | 
   };
 }
 
-function readData(image: Buffer, { at, inline, size, block }: { at: number; inline: boolean; size: number; block: number }): Buffer {
+function readData(
+  image: Buffer,
+  { at, inline, size, block }: { at: number; inline: boolean; size: number; block: number },
+): Buffer {
   const tail = inline ? size % 4096 : 0;
   if (tail > 0) expectThat(Math.floor(at / 4096) === Math.floor((at + tail - 1) / 4096), "an inline tail in one block");
   const start = block * 4096;
@@ -95,7 +124,7 @@ function readDirents(data: Buffer): { name: string; nid: number; kind: FileKind 
 }
 
 function* readXattrs(area: Buffer): Generator<[string, Uint8Array]> {
-  for (let at = 12; at < area.length; ) {
+  for (let at = 12; at < area.length;) {
     const nameLength = area.readUInt8(at);
     const valueLength = area.readUInt16LE(at + 2);
     const valueStart = at + 4 + nameLength;

@@ -34,7 +34,21 @@ export async function listTree(tree: FileTree): Promise<Listed[]> {
     const links = kind === "directory" ? 2 : entry.links;
     const xattrs = hexXattrs(entry.xattrs);
     const firstName = firstNames.get(entry.inode) ?? path;
-    const name = { path, kind, mode, uid, gid, mtimeSeconds, mtimeNanoseconds, links, firstName, linkTarget, device, xattrs, content };
+    const name = {
+      path,
+      kind,
+      mode,
+      uid,
+      gid,
+      mtimeSeconds,
+      mtimeNanoseconds,
+      links,
+      firstName,
+      linkTarget,
+      device,
+      xattrs,
+      content,
+    };
     listed.push(name);
     if (kind !== "directory") continue;
     directories.set(path, name);

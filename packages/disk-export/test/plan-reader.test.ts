@@ -27,7 +27,9 @@ describe("createDiskPlan()", () => {
     const plan = await planWithAll();
     const whole = await collect(plan.read(0, plan.sizeBytes));
     expect(whole.length).toBe(plan.sizeBytes);
-    const range = fc.tuple(fc.nat(plan.sizeBytes), fc.nat(plan.sizeBytes)).map(([one, other]) => [Math.min(one, other), Math.abs(one - other)] as const);
+    const range = fc
+      .tuple(fc.nat(plan.sizeBytes), fc.nat(plan.sizeBytes))
+      .map(([one, other]) => [Math.min(one, other), Math.abs(one - other)] as const);
     await fc.assert(
       fc.asyncProperty(range, async ([offset, length]) => {
         const read = await collect(plan.read(offset, length));
@@ -45,7 +47,11 @@ describe("createDiskPlan()", () => {
   });
 
   it("gathers small segments: 70,000 of them are a few chunks", async () => {
-    const segments = Array.from({ length: 70_000 }, (_, index) => ({ offset: 32 * index, length: 10, bytes: () => new Uint8Array(10).fill(index) }));
+    const segments = Array.from({ length: 70_000 }, (_, index) => ({
+      offset: 32 * index,
+      length: 10,
+      bytes: () => new Uint8Array(10).fill(index),
+    }));
     const lengths: number[] = [];
     for await (const chunk of planOf(segments, 32 * 70_000).read(0, 32 * 70_000)) lengths.push(chunk.length);
     expect(lengths).toEqual([1 << 20, 1 << 20, 32 * 70_000 - (2 << 20)]);

@@ -29,19 +29,36 @@ const size = fc.oneof(
 );
 
 const xattrName = fc.oneof(
-  fc.constantFrom("security.capability", "system.posix_acl_access", "system.posix_acl_default", "trusted.t", "user.u"),
+  fc.constantFrom("security.capability", "trusted.t", "user.u"),
   bytes(1, 30).map((suffix) => `user.${suffix}`),
 );
+
+/** One that gives somebody rights. */
+const acl = fc.nat(0xfffffffe).map((id) => {
+  const entries = Buffer.from(
+    "0200000001000700ffffffff020005000000000004000500ffffffff10000700ffffffff20000500ffffffff",
+    "hex",
+  );
+  entries.writeUInt32LE(id, 16);
+  return new Uint8Array(entries);
+});
+
+const xattrs = fc
+  .tuple(
+    fc.dictionary(xattrName, fc.uint8Array({ maxLength: 300 }), { maxKeys: 20, noNullPrototype: true }),
+    fc.record({ "system.posix_acl_access": acl, "system.posix_acl_default": acl }, { requiredKeys: [] }),
+  )
+  .map(([others, acls]) => ({ ...others, ...acls }));
 
 const attributes = fc.record({
   mode: fc.integer({ min: 0, max: 0o7777 }),
   uid: fc.integer({ min: 0, max: 0xfffffffe }),
   gid: fc.integer({ min: 0, max: 0xfffffffe }),
-  mtime: fc.record({ seconds: fc.integer({ min: -(2 ** 31), max: 2 ** 33 }), nanoseconds: fc.integer({ min: 0, max: 999_999_999 }) }),
-  xattrs: fc.oneof(
-    { weight: 3, arbitrary: fc.constant({}) },
-    { weight: 1, arbitrary: fc.dictionary(xattrName, fc.uint8Array({ maxLength: 300 }), { maxKeys: 20, noNullPrototype: true }) },
-  ),
+  mtime: fc.record({
+    seconds: fc.integer({ min: -(2 ** 31), max: 2 ** 33 }),
+    nanoseconds: fc.integer({ min: 0, max: 999_999_999 }),
+  }),
+  xattrs: fc.oneof({ weight: 3, arbitrary: fc.constant({}) }, { weight: 1, arbitrary: xattrs }),
 });
 
 const { node } = fc.letrec<{ node: Node }>((tie) => ({
@@ -71,7 +88,10 @@ const { node } = fc.letrec<{ node: Node }>((tie) => ({
 /** Trees of every kind of entry, for `memoryTree`. */
 export const treeSpecs: fc.Arbitrary<MemoryTreeSpec> = fc
   .record({ root: attributes, children: children(node, 30) })
-  .map(({ root, children: nodes }) => [{ path: "", kind: "directory" as const, ...root }, ...nodes.flatMap(([child, it]) => describe(child, it))]);
+  .map(({ root, children: nodes }) => [
+    { path: "", kind: "directory" as const, ...root },
+    ...nodes.flatMap(([child, it]) => describe(child, it)),
+  ]);
 
 function children(of: fc.Arbitrary<Node>, maxLength: number): fc.Arbitrary<[string, Node][]> {
   return fc.uniqueArray(fc.tuple(name, of), { selector: ([key]) => key, maxLength });
@@ -92,7 +112,9 @@ function describe(path: string, { attributes: common, what }: Node): MemoryTreeS
   ];
   const file = { path, content, ...common, ...(hole && third > 0 ? { extents } : {}) };
   // A name of its own directory, so that no other node has it.
-  return otherName === undefined ? [file] : [file, { path: `links to ${path.replaceAll("/", "_").slice(0, 200)}/${otherName}`, hardlinkTo: path }];
+  return otherName === undefined
+    ? [file]
+    : [file, { path: `links to ${path.replaceAll("/", "_").slice(0, 200)}/${otherName}`, hardlinkTo: path }];
 }
 
 function bytes(minLength: number, maxLength: number): fc.Arbitrary<string> {

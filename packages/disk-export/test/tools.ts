@@ -10,7 +10,15 @@ export function hasTool(name: string): boolean {
 }
 
 /** Runs a program to its end; `status` is null if it could not run. */
-export function runTool(name: string, args: readonly string[], options: { cwd?: string; input?: Uint8Array } = {}): { status: number | null; output: string } {
-  const { status, stdout, stderr } = spawnSync(name, args, { ...options, env: { ...process.env, PATH } });
+export function runTool(
+  name: string,
+  args: readonly string[],
+  options: { cwd?: string; input?: Uint8Array } = {},
+): { status: number | null; output: string } {
+  const { status, stdout, stderr } = spawnSync(name, args, {
+    ...options,
+    encoding: "utf8",
+    env: { ...process.env, PATH },
+  });
   return { status, output: `${stdout}${stderr}` };
 }

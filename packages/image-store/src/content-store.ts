@@ -75,10 +75,11 @@ export async function openContentStore(directory: string, options: CallOptions =
       if (blob === undefined) throw new ImageStoreError("not_found", `cannot read blob ${digest}: not in the store`);
       try {
         const end = Math.min(blob.size, offset + length);
-        const buffer = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(end - offset, 0)));
-        for (let position = offset; position < end; ) {
+        for (let position = offset; position < end;) {
           call.signal?.throwIfAborted();
-          const { bytesRead } = await blob.handle.read(buffer, 0, Math.min(buffer.length, end - position), position);
+          // a chunk of its own each: a reader may still be sending one when it asks for the next
+          const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, end - position));
+          const { bytesRead } = await blob.handle.read(buffer, 0, buffer.length, position);
           if (bytesRead === 0) throw new ImageStoreError("store_invalid", `cannot read blob ${digest}: it shrank`);
           position += bytesRead;
           yield buffer.subarray(0, bytesRead);
@@ -118,7 +119,8 @@ async function openBlob(path: string): Promise<{ handle: FileHandle; size: numbe
     handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;
-    if (isErrno(error, "ELOOP")) throw new ImageStoreError("store_invalid", `cannot open blob ${path}: not a regular file`);
+    if (isErrno(error, "ELOOP"))
+      throw new ImageStoreError("store_invalid", `cannot open blob ${path}: not a regular file`);
     throw error;
   }
   const stat = await handle.stat();

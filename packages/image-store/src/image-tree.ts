@@ -10,5 +10,8 @@ import { layerDirectory } from "./pull.js";
 /** The merged file tree of an image that was pulled. Whoever opened it closes it. */
 export async function openImageTree(content: ContentStore, image: Image, options: CallOptions = {}): Promise<FileTree> {
   const diffIDs = image.layers.map(({ diffID }) => diffID);
-  return openChain(diffIDs, { ...options, openLayer: (diffID, call) => openLayer(layerDirectory(content, diffID), call) });
+  return openChain(diffIDs, {
+    ...options,
+    openLayer: (diffID, call) => openLayer(layerDirectory(content, diffID), call),
+  });
 }

@@ -54,7 +54,10 @@ async function selectManifest(fetcher: Fetcher, root: Descriptor, options: ReadI
   let descriptor = root;
   for (let depth = 0; isIndexType(descriptor.mediaType); depth++) {
     if (depth === MAX_INDEX_DEPTH) {
-      throw new ImageStoreError("index_too_deep", `cannot read image ${root.digest}: more than ${depth} nested indexes`);
+      throw new ImageStoreError(
+        "index_too_deep",
+        `cannot read image ${root.digest}: more than ${depth} nested indexes`,
+      );
     }
     const { manifests } = parseIndex(await readDocument(fetcher, descriptor, options), descriptor.mediaType);
     const chosen = selectPlatform(manifests, options.platform);

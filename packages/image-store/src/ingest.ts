@@ -31,7 +31,8 @@ export async function createIngest(directory: string, blobPath: (digest: Digest)
     },
     async write(bytes) {
       let done = 0;
-      while (done < bytes.length) done += (await handle.write(bytes, done, bytes.length - done, size + done)).bytesWritten;
+      while (done < bytes.length)
+        done += (await handle.write(bytes, done, bytes.length - done, size + done)).bytesWritten;
       size += bytes.length;
     },
     async commit(digest) {

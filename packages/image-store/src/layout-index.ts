@@ -28,7 +28,8 @@ export async function createLayoutIndex(directory: string): Promise<LayoutIndex>
   const lock = `${path}.lock`;
   const layout = join(directory, "oci-layout");
   const version = await readIfThere(layout);
-  if (version === undefined) await replaceFile(`${layout}.tmp-${process.pid}`, layout, '{"imageLayoutVersion":"1.0.0"}\n');
+  if (version === undefined)
+    await replaceFile(`${layout}.tmp-${process.pid}`, layout, '{"imageLayoutVersion":"1.0.0"}\n');
   else checkVersion(directory, version);
 
   async function read(): Promise<Descriptor[]> {

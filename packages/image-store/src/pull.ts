@@ -27,7 +27,12 @@ export interface PullOptions extends CallOptions {
  * Brings an image into the store. Every layer goes through in one pass: fetched, its digest verified, inflated, its diffID
  * verified, indexed. What is there is not fetched again; the name is set last, so that a named image is always whole.
  */
-export async function pullImage(content: ContentStore, source: ImageSource, target: string, options: PullOptions): Promise<Image> {
+export async function pullImage(
+  content: ContentStore,
+  source: ImageSource,
+  target: string,
+  options: PullOptions,
+): Promise<Image> {
   const root = await source.resolve(target, options);
   const image = await readImage(keeping(content, source), root, options);
   const failed = new AbortController();
@@ -37,7 +42,9 @@ export async function pullImage(content: ContentStore, source: ImageSource, targ
   const layers = [...new Map(image.layers.map((layer) => [layer.diffID, layer])).values()];
   for (const { descriptor } of layers) report(options.onProgress, descriptor, "waiting", 0);
   try {
-    await queue.addAll(layers.map((layer) => () => bringLayer(content, source, layer, { ...options, keepBlobs, signal })));
+    await queue.addAll(
+      layers.map((layer) => () => bringLayer(content, source, layer, { ...options, keepBlobs, signal })),
+    );
   } catch (error) {
     failed.abort(error);
     await queue.onIdle();

@@ -1,4 +1,14 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
@@ -43,7 +53,9 @@ describe("the content store", () => {
   });
 
   it("refuses bytes that are not the digest's and keeps nothing of them", async () => {
-    await expect(store.push(hello, chunks(new TextEncoder().encode("hallo")))).rejects.toMatchObject({ code: "digest_mismatch" });
+    await expect(store.push(hello, chunks(new TextEncoder().encode("hallo")))).rejects.toMatchObject({
+      code: "digest_mismatch",
+    });
     expect(await store.stat(hello.digest)).toBeUndefined();
     expect(readdirSync(join(directory, "ingest"))).toEqual([]);
   });
@@ -128,7 +140,9 @@ describe("the names of a store", () => {
 
   it("leave each other alone, set at once by several stores over one directory", async () => {
     const stores = await Promise.all(Array.from({ length: 4 }, () => openContentStore(directory)));
-    await Promise.all(stores.flatMap((each, s) => Array.from({ length: 5 }, (_, n) => each.names.set(`name-${s}-${n}`, manifest))));
+    await Promise.all(
+      stores.flatMap((each, s) => Array.from({ length: 5 }, (_, n) => each.names.set(`name-${s}-${n}`, manifest))),
+    );
     expect((await store.names.list()).size).toBe(20);
   });
 

@@ -7,6 +7,11 @@ import { LamellaError } from "@lamella/refs";
  * - `compression_invalid`: damaged, truncated, trailing garbage or a format that layers may not have.
  * - `archive_invalid`: a layer archive on disk is damaged or of another version.
  */
-export type LayerFormatErrorCode = "tar_invalid" | "layer_invalid" | "layer_limit" | "compression_invalid" | "archive_invalid";
+export type LayerFormatErrorCode =
+  | "tar_invalid"
+  | "layer_invalid"
+  | "layer_limit"
+  | "compression_invalid"
+  | "archive_invalid";
 
 export class LayerFormatError extends LamellaError<LayerFormatErrorCode> {}

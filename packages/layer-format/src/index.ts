@@ -8,3 +8,4 @@ export { MERGE_LIMITS, type MergeLimits } from "./merge-state.js";
 export { resolvePath } from "./resolve-path.js";
 export { createLayerReader, type LayerReader, type LayerReaderOptions, type LayerSink } from "./layer-reader.js";
 export { DEFAULT_LAYER_LIMITS, type LayerLimits } from "./limits.js";
+export { type TarInput, writeTar } from "./tar-writer.js";

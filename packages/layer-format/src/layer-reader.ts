@@ -132,7 +132,9 @@ class TarLayerReader implements LayerReader {
 
   readonly #refuse: Refuse = (code, rule) => {
     const subject =
-      this.#name === undefined ? `layer at byte ${this.#feed.blockOffset()}` : `layer entry "${displayPath(this.#name)}"`;
+      this.#name === undefined
+        ? `layer at byte ${this.#feed.blockOffset()}`
+        : `layer entry "${displayPath(this.#name)}"`;
     throw new LayerFormatError(code, `cannot read ${subject}: ${rule}`);
   };
 

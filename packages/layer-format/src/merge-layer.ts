@@ -89,11 +89,8 @@ function removeLower(state: MergeState, parent: Directory, name: string): void {
     parent.children.delete(name);
     return;
   }
-  if (there.layer !== state.layer) {
-    // Only what is below keeps it, so nothing describes it any more.
-    there.layer = state.layer;
-    inode.attributes = IMPLIED;
-  }
+  // If only what is below keeps it, nothing describes it any more.
+  if (there.layer !== state.layer) inode.attributes = IMPLIED;
   clearLower(state, inode);
 }
 

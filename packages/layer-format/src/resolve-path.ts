@@ -25,7 +25,10 @@ export async function resolvePath(tree: FileTree, path: string, options: CallOpt
     entry = await tree.lookup(at.join("/"), options);
     if (entry?.kind !== "symlink") continue;
     if (++followed > MAX_SYMLINKS) {
-      throw new LayerFormatError("layer_limit", `cannot resolve ${displayPath(path)}: more than ${MAX_SYMLINKS} symlinks`);
+      throw new LayerFormatError(
+        "layer_limit",
+        `cannot resolve ${displayPath(path)}: more than ${MAX_SYMLINKS} symlinks`,
+      );
     }
     at = entry.linkTarget.startsWith("/") ? [] : at.slice(0, -1);
     rest.push(...components(entry.linkTarget).toReversed());

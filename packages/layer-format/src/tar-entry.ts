@@ -34,7 +34,10 @@ export function entryKind(header: TarHeader, refuse: Refuse): FileKind | "hardli
     case TYPE.fifo:
       return "fifo";
     default:
-      return refuse("layer_invalid", `no layer may have an entry of type 0x${header.type.toString(16).padStart(2, "0")}`);
+      return refuse(
+        "layer_invalid",
+        `no layer may have an entry of type 0x${header.type.toString(16).padStart(2, "0")}`,
+      );
   }
 }
 

@@ -50,7 +50,7 @@ function resolveDots(path: string): string {
 export function checkPath(path: string, limits: LayerLimits, refuse: Refuse): void {
   if (path.includes("\0")) refuse("tar_invalid", "the name has a NUL");
   if (path.length > limits.pathBytes) refuse("layer_limit", `the path has over ${limits.pathBytes} bytes`);
-  for (let start = 0; path.length - start > limits.nameBytes; ) {
+  for (let start = 0; path.length - start > limits.nameBytes;) {
     const slash = path.indexOf("/", start);
     const end = slash < 0 ? path.length : slash;
     if (end - start > limits.nameBytes) refuse("layer_limit", `a name in the path has over ${limits.nameBytes} bytes`);

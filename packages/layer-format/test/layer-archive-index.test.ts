@@ -35,7 +35,7 @@ const entry: fc.Arbitrary<LayerEntry> = fc
     gid: fc.nat(0xffff_ffff),
     mtimeSeconds: fc.oneof(
       fc.integer(),
-      fc.maxSafeInteger().map((value) => Math.trunc(value / 4)),
+      fc.maxSafeInteger().map((value) => Math.floor(value / 4)),
     ),
     mtimeNanoseconds: fc.nat(999_999_999),
     xattrs: fc.array(fc.tuple(byteText, fc.uint8Array()), { maxLength: 3 }).map((pairs) => new Map(pairs)),

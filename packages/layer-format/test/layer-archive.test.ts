@@ -299,4 +299,14 @@ describe("contents of a layer archive", () => {
     });
     expect(await bytesOf(layer.readContents(0, 10))).toHaveLength(10);
   });
+
+  it("are tried again after a read has failed", async () => {
+    const path = join(directory, "contents");
+    const intact = await readFile(path);
+    await using layer = await openLayer(directory);
+    await truncate(path, 300_000);
+    await expect(bytesOf(layer.readContents(300_000, 10))).rejects.toMatchObject({ code: "archive_invalid" });
+    await writeFile(path, intact);
+    expect(await bytesOf(layer.readContents(300_000, 10))).toEqual(intact.subarray(300_000, 300_010));
+  });
 });

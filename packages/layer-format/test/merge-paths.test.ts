@@ -150,6 +150,18 @@ describe("mergeLayers() resolves parents inside the image", () => {
     },
   );
 
+  it.each([
+    ["/etc", "etc/x"],
+    ["etc", "a/b/etc/x"],
+    ["../etc", "a/etc/x"],
+    ["../../../../etc", "etc/x"],
+    ["../../a/./etc", "a/etc/x"],
+  ])("through a symlink two levels down to %s", async (linkTarget, place) => {
+    const tree = await merge([{ path: "a/b/l", linkTarget }], [{ path: "a/b/l/x", content: "here" }]);
+    expect((await tree.lookup(place))?.size).toBe(4);
+    expect((await tree.lookup("a/b/l"))?.kind).toBe("symlink");
+  });
+
   it("through a chain of symlinks", async () => {
     const tree = await merge([{ path: "l", linkTarget: "d" }, { path: "d", linkTarget: "/etc" }, { path: "l/x" }]);
     expect(await paths(tree)).toEqual(["d", "etc", "etc/x", "l"]);

@@ -149,20 +149,17 @@ describe("an opaque marker", () => {
     ]);
   });
 
-  it("repeated a hundred thousand times takes no longer for a large directory", async () => {
+  it("repeated ten thousand times takes no longer for a large directory", async () => {
     const lower = memoryLayer(Array.from({ length: 1000 }, (_, index) => ({ path: `d/${index}` })));
     const upper = memoryLayer([
-      ...Array.from({ length: 1000 }, (_, index) => ({ path: `d/new${index}` })),
+      ...Array.from({ length: 20_000 }, (_, index) => ({ path: `d/new${index}` })),
       opaque("d"),
     ]);
-    const marker = upper.entries.at(-1);
-    const many = {
-      ...upper,
-      entries: [...upper.entries, ...Array.from({ length: 100_000 }, () => marker as NonNullable<typeof marker>)],
-    };
+    const marker = upper.entries.slice(-1);
+    const many = { ...upper, entries: [...upper.entries, ...Array.from({ length: 10_000 }, () => marker).flat()] };
     const start = performance.now();
-    expect((await mergeLayers([lower, many])).entryCount).toBe(1002);
-    expect(performance.now() - start).toBeLessThan(2000);
+    expect((await mergeLayers([lower, many])).entryCount).toBe(20_002);
+    expect(performance.now() - start).toBeLessThan(5000);
   });
 });
 

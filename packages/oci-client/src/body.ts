@@ -48,7 +48,7 @@ export async function* gather(body: AsyncIterable<Uint8Array>): AsyncGenerator<U
     chunks.push(chunk);
     size += chunk.byteLength;
     if (size < GATHER_BYTES) continue;
-    yield concat(chunks, size);
+    yield chunks.length === 1 ? chunk : concat(chunks, size);
     chunks = [];
     size = 0;
   }
@@ -56,8 +56,6 @@ export async function* gather(body: AsyncIterable<Uint8Array>): AsyncGenerator<U
 }
 
 function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
-  const [first] = chunks;
-  if (chunks.length === 1 && first !== undefined) return first;
   const bytes = new Uint8Array(size);
   let offset = 0;
   for (const chunk of chunks) {

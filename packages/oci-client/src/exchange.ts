@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+
 import { type Deadline, orAborted, startDeadline } from "./deadline.js";
 import { OciClientError } from "./errors.js";
 import { toNetworkError } from "./network-error.js";
@@ -36,6 +38,8 @@ const LEAST_BYTES = 64 * 1024;
 export async function exchange(wire: Wire, request: ExchangeRequest): Promise<TransportResponse> {
   const { signal, act, body, ...rest } = request;
   signal?.throwIfAborted();
+  // One signal stops many exchanges at once: Node would take more than ten listeners for a leak and warn.
+  if (signal !== undefined) setMaxListeners(0, signal);
   const controller = new AbortController();
   const abort = (): void => controller.abort(signal?.reason);
   const release = (): void => signal?.removeEventListener("abort", abort);

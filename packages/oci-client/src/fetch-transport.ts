@@ -7,16 +7,16 @@ export type FetchLike = (request: Request) => Promise<Response>;
 export function createFetchTransport(fetch: FetchLike): Transport {
   return {
     async request({ url, method, headers, body, signal }) {
-      const init = { method, headers, signal, redirect: "manual", duplex: "half" } as const;
-      const response = await fetch(new Request(url, body === undefined ? init : { ...init, body: toBody(body) }));
+      const init = { method, headers: new Headers(headers), signal, redirect: "manual", duplex: "half" } as const;
+      const isKnownLength = body === undefined || body instanceof Uint8Array;
+      // Of a known length the platform writes the header itself, and refuses two.
+      if (isKnownLength) init.headers.delete("content-length");
+      const sent = isKnownLength ? body : ReadableStream.from(body);
+      const response = await fetch(new Request(url, sent === undefined ? init : { ...init, body: sent }));
       return { status: response.status, headers: response.headers, body: response.body ?? nothing() };
     },
     async close() {},
   };
-}
-
-function toBody(body: Uint8Array | AsyncIterable<Uint8Array>): Uint8Array | ReadableStream<Uint8Array> {
-  return body instanceof Uint8Array ? body : ReadableStream.from(body);
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}

@@ -5,7 +5,7 @@ import { type PlainHttp, refusalOf } from "./host.js";
 import { showUrl } from "./redaction.js";
 import type { TransportResponse } from "./transport.js";
 
-export const MAX_REDIRECTS = 10;
+const MAX_REDIRECTS = 10;
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 

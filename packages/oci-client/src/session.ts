@@ -16,7 +16,7 @@ export interface ClientContext extends Wire {
   readonly userAgent: string;
 }
 
-export interface SessionRequest extends Omit<ExchangeRequest, "headers" | "url" | "act"> {
+interface SessionRequest extends Omit<ExchangeRequest, "headers" | "url" | "act"> {
   /** Below `/v2/<repository>/`, or an address that the registry itself gave. */
   readonly target: string | URL;
   readonly headers?: Readonly<Record<string, string>>;
@@ -54,14 +54,15 @@ export function openSession(
     const { target, headers, verb, access, statuses, ...rest } = request;
     const url = target instanceof URL ? target : new URL(`/v2/${repository.path}/${target}`, registry);
     const common = { "accept-encoding": "identity", "user-agent": context.userAgent, ...headers };
-    const attempt = (): Promise<FollowedResponse> => {
-      const headers = { ...common, ...authorization(access) };
+    const attempt = (token: string | undefined): Promise<FollowedResponse> => {
+      const headers = token === undefined ? common : { ...common, authorization: `Bearer ${token}` };
       return followRedirects(context, { ...rest, url, headers, act: act(verb) }, context.plainHttp);
     };
 
-    let response = await attempt();
-    if (response.status === 401 && canRepeat(request) && (await renewToken(response, request))) {
-      response = await attempt();
+    let response = await attempt(knownToken(access));
+    if (response.status === 401 && canRepeat(request)) {
+      const token = await renewToken(response, request);
+      if (token !== undefined) response = await attempt(token);
     }
     if (statuses.includes(response.status)) return response;
     const error = await responseError(response, act(verb));
@@ -69,22 +70,25 @@ export function openSession(
     throw error;
   }
 
-  function authorization(access: SessionRequest["access"]): { authorization?: string } {
+  function knownToken(access: SessionRequest["access"]): string | undefined {
     const token = tokens.get(access);
-    return token === undefined || token.expiresAt <= Date.now() ? {} : { authorization: `Bearer ${token.value}` };
+    return token === undefined || token.expiresAt <= Date.now() ? undefined : token.value;
   }
 
   /** Only the registry itself may ask for a token, not a host that it sent us on to. */
-  async function renewToken(response: FollowedResponse, { access, verb, signal }: SessionRequest): Promise<boolean> {
+  async function renewToken(
+    response: FollowedResponse,
+    { access, verb, signal }: SessionRequest,
+  ): Promise<string | undefined> {
     const header = response.headers.get("www-authenticate") ?? "";
     const challenge = parseChallenges(header).find(({ scheme }) => scheme === "bearer");
-    if (challenge === undefined || response.url.origin !== registry.origin) return false;
+    if (challenge === undefined || response.url.origin !== registry.origin) return undefined;
     await discard(response.body);
     tokens.delete(access);
     const { userAgent, plainHttp } = context;
     const token = await fetchToken(context, plainHttp, { registry, challenge, userAgent, act: act(verb), signal });
     tokens.set(access, token);
-    return true;
+    return token.value;
   }
 
   return { context, registry, act, send };

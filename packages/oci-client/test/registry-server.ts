@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { type Descriptor, digestOf, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "@lamella/refs";
 import { expect } from "vitest";
 
-export interface LoggedRequest {
+interface LoggedRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingMessage["headers"];
@@ -83,9 +83,10 @@ export async function startRegistry(): Promise<TestRegistry> {
       response.writeHead(202, { location: `/v2/${PATH}/blobs/uploads/1?state=a%2Fb+c` }).end();
     } else if (method === "PUT") {
       const bytes = await readAll(request);
-      if (kind === "manifests") registry.addManifest(name, new TextDecoder().decode(bytes), request.headers["content-type"]);
+      if (kind === "manifests")
+        registry.addManifest(name, new TextDecoder().decode(bytes), request.headers["content-type"]);
       else if (digestOf(bytes) === url.searchParams.get("digest")) registry.addBlob(bytes);
-      else return void sendError(response, 400, "DIGEST_INVALID");
+      else return sendError(response, 400, "DIGEST_INVALID");
       response.writeHead(201).end();
     } else if (kind === "tags") {
       const tags = [...registry.manifests.keys()].filter((tag) => !tag.includes(":"));
@@ -95,11 +96,17 @@ export async function startRegistry(): Promise<TestRegistry> {
     }
   }
 
-  function sendContent(request: IncomingMessage, response: ServerResponse, { kind, name }: { kind: string; name: string }): void {
+  function sendContent(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { kind, name }: { kind: string; name: string },
+  ): void {
     const manifest = registry.manifests.get(name);
     const bytes = kind === "manifests" ? manifest?.bytes : registry.blobs.get(name);
-    if (bytes === undefined) return void sendError(response, 404, kind === "manifests" ? "MANIFEST_UNKNOWN" : "BLOB_UNKNOWN");
+    if (bytes === undefined)
+      return sendError(response, 404, kind === "manifests" ? "MANIFEST_UNKNOWN" : "BLOB_UNKNOWN");
     const start = Number(/^bytes=([0-9]+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
+    if (start >= bytes.byteLength && start > 0) return sendError(response, 416, "RANGE_INVALID");
     const headers = {
       "content-type": manifest?.mediaType ?? "application/octet-stream",
       "docker-content-digest": digestOf(bytes),
@@ -114,11 +121,18 @@ export async function startRegistry(): Promise<TestRegistry> {
 }
 
 export function sendError(response: ServerResponse, status: number, code: string, message = "no"): void {
-  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify({ errors: [{ code, message }] }));
+  response
+    .writeHead(status, { "content-type": "application/json" })
+    .end(JSON.stringify({ errors: [{ code, message }] }));
 }
 
 /** Sends a beginning, then cuts the connection. */
-export function sendCut(response: ServerResponse, bytes: Uint8Array, headers: Record<string, string | number>, status = 200): void {
+export function sendCut(
+  response: ServerResponse,
+  bytes: Uint8Array,
+  headers: Record<string, string | number>,
+  status = 200,
+): void {
   response.writeHead(status, headers);
   response.write(bytes, () => setTimeout(() => response.destroy(), 20));
 }

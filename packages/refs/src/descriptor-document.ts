@@ -40,7 +40,7 @@ export function readMediaType(object: JsonObject, name: string): string {
   return mediaType;
 }
 
-export function readDigest(object: JsonObject, name: string): Digest {
+function readDigest(object: JsonObject, name: string): Digest {
   return toDigest(requiredString(object, name), object, name);
 }
 

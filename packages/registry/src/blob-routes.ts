@@ -3,19 +3,18 @@ import type { Digest } from "@lamella/refs";
 import type { Context, Hono } from "hono";
 
 import { streamOf } from "./body.js";
+import { BLOB } from "./endpoints.js";
 import { errorResponse } from "./error-response.js";
 import { RegistryError } from "./errors.js";
-import { checkRepository } from "./names.js";
+import { repositoryOf } from "./repository-name.js";
 import { parseRange } from "./range.js";
 import type { ByteRange } from "./range.js";
 import type { BlobStorage } from "./storage.js";
 
-const PATH = "/v2/:name{.+}/blobs/:digest";
-
 /** Reading and removing blobs: OCI distribution-spec 1.1, end-2 and end-10. */
 export function addBlobRoutes(app: Hono, blobs: BlobStorage): void {
-  app.get(PATH, (c) => readBlob(c, blobs));
-  if (blobs.delete !== undefined) app.delete(PATH, (c) => deleteBlob(c, blobs));
+  app.get(BLOB, (c) => readBlob(c, blobs));
+  if (blobs.delete !== undefined) app.delete(BLOB, (c) => deleteBlob(c, blobs));
 }
 
 async function readBlob(c: Context, blobs: BlobStorage): Promise<Response> {
@@ -50,7 +49,7 @@ async function deleteBlob(c: Context, blobs: BlobStorage): Promise<Response> {
 }
 
 function digestOfRequest(c: Context): Digest {
-  checkRepository(c.req.param("name") ?? "");
+  repositoryOf(c);
   return parseDigest(c.req.param("digest") ?? "");
 }
 

@@ -1,8 +1,9 @@
 import { quote } from "@lamella/refs";
 import type { Context, Hono } from "hono";
 
+import { CATALOG, TAGS } from "./endpoints.js";
 import { RegistryError } from "./errors.js";
-import { checkRepository } from "./names.js";
+import { repositoryOf } from "./repository-name.js";
 import type { ManifestStorage, Page } from "./storage.js";
 
 /** Names in one answer, whatever `n` is: the rest is behind the `Link` header. */
@@ -10,13 +11,13 @@ const PAGE_MAX = 1000;
 
 /** Tags (OCI distribution-spec 1.1, end-8) and repositories (`_catalog`, as Docker's registry has it). */
 export function addListingRoutes(app: Hono, manifests: ManifestStorage): void {
-  app.get("/v2/_catalog", async (c) => {
+  app.get(CATALOG, async (c) => {
     const page = pageOf(c);
     const { names, headers } = cut(c, page, await manifests.repositories(page));
     return Response.json({ repositories: names }, { headers });
   });
-  app.get("/v2/:name{.+}/tags/list", async (c) => {
-    const name = checkRepository(c.req.param("name"));
+  app.get(TAGS, async (c) => {
+    const name = repositoryOf(c);
     const page = pageOf(c);
     const found = await manifests.tags(name, page);
     if (found === undefined)

@@ -4,18 +4,17 @@ import type { Context, Hono } from "hono";
 
 import { bodyOf, readUpTo, streamOf } from "./body.js";
 import { writeUpload } from "./whole-upload.js";
+import { MANIFEST } from "./endpoints.js";
 import { RegistryError } from "./errors.js";
 import { checkReferences, parseDocument } from "./manifest-document.js";
-import { checkRepository } from "./names.js";
+import { repositoryOf } from "./repository-name.js";
 import type { RegistryStorage } from "./storage.js";
-
-const PATH = "/v2/:name{.+}/manifests/:reference";
 
 /** Manifests by tag and by digest: OCI distribution-spec 1.1, end-3, end-7 and end-9. */
 export function addManifestRoutes(app: Hono, storage: RegistryStorage): void {
-  app.get(PATH, (c) => readManifest(c, storage));
-  app.put(PATH, (c) => putManifest(c, storage));
-  app.delete(PATH, async (c) => {
+  app.get(MANIFEST, (c) => readManifest(c, storage));
+  app.put(MANIFEST, (c) => putManifest(c, storage));
+  app.delete(MANIFEST, async (c) => {
     const { name, reference } = requested(c);
     if (!(await storage.manifests.delete(name, reference, { signal: c.req.raw.signal }))) {
       throw manifestUnknown(name, reference);
@@ -91,7 +90,7 @@ async function* chunkOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 
 /** A tag that breaks the grammar is not an error of reading: there is no such manifest. A digest that does is one always. */
 function requested(c: Context): { name: string; reference: string } {
-  const name = checkRepository(c.req.param("name") ?? "");
+  const name = repositoryOf(c);
   const reference = c.req.param("reference") ?? "";
   return { name, reference: reference.includes(":") ? parseDigest(reference) : reference };
 }

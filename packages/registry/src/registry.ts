@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 
 import { addBlobRoutes } from "./blob-routes.js";
+import { BASE, ENDPOINTS } from "./endpoints.js";
 import { errorResponse, isExpected } from "./error-response.js";
 import { RegistryError } from "./errors.js";
 import { addListingRoutes } from "./listing-routes.js";
@@ -25,8 +26,8 @@ export type Registry = (request: Request) => Promise<Response>;
  */
 export function createRegistry(options: RegistryOptions): Registry {
   const app = new Hono();
-  app.get("/v2", () => Response.json({}));
-  app.get("/v2/", () => Response.json({}));
+  app.get(BASE.slice(0, -1), () => Response.json({}));
+  app.get(BASE, () => Response.json({}));
   addListingRoutes(app, options.storage.manifests);
   addUploadRoutes(app, options.storage);
   addBlobRoutes(app, options.storage.blobs);
@@ -50,15 +51,7 @@ export function createRegistry(options: RegistryOptions): Registry {
 
 /** What no route has taken: a known path with a method that it does not have, or a path that is none. */
 function addRefusals(app: Hono): void {
-  const paths = [
-    "/v2/",
-    "/v2/_catalog",
-    "/v2/:name{.+}/tags/list",
-    "/v2/:name{.+}/blobs/uploads/:id?",
-    "/v2/:name{.+}/blobs/:digest",
-    "/v2/:name{.+}/manifests/:reference",
-  ];
-  for (const path of paths) {
+  for (const path of ENDPOINTS) {
     app.all(path, (c) => {
       throw new RegistryError("method_unsupported", `cannot ${c.req.method} here: the registry does not support it`);
     });

@@ -3,24 +3,23 @@ import type { Digest } from "@lamella/refs";
 import type { Context, Hono } from "hono";
 
 import { bodyOf, exactly } from "./body.js";
+import { UPLOAD, UPLOADS } from "./endpoints.js";
 import { errorResponse } from "./error-response.js";
 import { RegistryError } from "./errors.js";
-import { checkRepository } from "./names.js";
+import { repositoryOf } from "./repository-name.js";
 import { parseContentRange } from "./range.js";
 import type { RegistryStorage, Upload } from "./storage.js";
 import { writeUpload } from "./whole-upload.js";
 
-const PATH = "/v2/:name{.+}/blobs/uploads/:id";
-
 /** Pushing blobs: OCI distribution-spec 1.1, end-4, end-5, end-6, end-11, end-13 and end-14. */
 export function addUploadRoutes(app: Hono, storage: RegistryStorage): void {
   const begin = (c: Context): Promise<Response> => beginUpload(c, storage);
-  app.post("/v2/:name{.+}/blobs/uploads", begin);
-  app.post("/v2/:name{.+}/blobs/uploads/", begin);
-  app.get(PATH, async (c) => uploadResponse(204, nameOf(c), await findUpload(c, storage)));
-  app.patch(PATH, (c) => appendToUpload(c, storage));
-  app.put(PATH, (c) => finishUpload(c, storage));
-  app.delete(PATH, async (c) => {
+  app.post(UPLOADS.slice(0, -1), begin);
+  app.post(UPLOADS, begin);
+  app.get(UPLOAD, async (c) => uploadResponse(204, repositoryOf(c), await findUpload(c, storage)));
+  app.patch(UPLOAD, (c) => appendToUpload(c, storage));
+  app.put(UPLOAD, (c) => finishUpload(c, storage));
+  app.delete(UPLOAD, async (c) => {
     const upload = await findUpload(c, storage);
     await upload.abort({ signal: c.req.raw.signal });
     return new Response(null, { status: 204 });
@@ -29,7 +28,7 @@ export function addUploadRoutes(app: Hono, storage: RegistryStorage): void {
 
 /** A POST begins an upload, is a whole one (`?digest=`), or makes one needless (`?mount=`). */
 async function beginUpload(c: Context, { blobs, uploads }: RegistryStorage): Promise<Response> {
-  const name = nameOf(c);
+  const name = repositoryOf(c);
   const { signal } = c.req.raw;
   const mount = c.req.query("mount") ?? "";
   if (isDigest(mount) && (await blobs.stat(mount, { signal })) !== undefined) return blobResponse(name, mount);
@@ -47,9 +46,9 @@ async function appendToUpload(c: Context, storage: RegistryStorage): Promise<Res
   try {
     await appendChunk(c, upload);
   } catch (error) {
-    return rangeResponse(error, nameOf(c), upload);
+    return rangeResponse(error, repositoryOf(c), upload);
   }
-  return uploadResponse(202, nameOf(c), upload);
+  return uploadResponse(202, repositoryOf(c), upload);
 }
 
 async function finishUpload(c: Context, storage: RegistryStorage): Promise<Response> {
@@ -62,10 +61,10 @@ async function finishUpload(c: Context, storage: RegistryStorage): Promise<Respo
   try {
     await appendChunk(c, upload);
   } catch (error) {
-    return rangeResponse(error, nameOf(c), upload);
+    return rangeResponse(error, repositoryOf(c), upload);
   }
   await upload.commit(expected, { signal: c.req.raw.signal });
-  return blobResponse(nameOf(c), expected);
+  return blobResponse(repositoryOf(c), expected);
 }
 
 /** A chunk without `Content-Range` continues where the upload ends, and is as long as it happens to be. */
@@ -85,13 +84,9 @@ async function appendChunk(c: Context, upload: Upload): Promise<void> {
 
 async function findUpload(c: Context, { uploads }: RegistryStorage): Promise<Upload> {
   const id = c.req.param("id") ?? "";
-  const upload = await uploads.find(nameOf(c), id, { signal: c.req.raw.signal });
+  const upload = await uploads.find(repositoryOf(c), id, { signal: c.req.raw.signal });
   if (upload !== undefined) return upload;
   throw new RegistryError("upload_unknown", `cannot find upload ${quote(id)}: it has ended or never was`);
-}
-
-function nameOf(c: Context): string {
-  return checkRepository(c.req.param("name") ?? "");
 }
 
 /** A chunk that does not fit is answered with where the upload stands, so that its client can go on from there. */

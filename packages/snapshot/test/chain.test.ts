@@ -50,7 +50,9 @@ describe("chainIDs()", () => {
 
 describe("openChain()", () => {
   it("merges the layers in order", async () => {
-    const tree = await openChain([A, B], { openLayer: async (diffID) => layer(diffID, [diffID === A ? "one" : "two"]) });
+    const tree = await openChain([A, B], {
+      openLayer: async (diffID) => layer(diffID, [diffID === A ? "one" : "two"]),
+    });
     const paths: string[] = [];
     for await (const { path } of tree.entries()) paths.push(path);
     expect(paths).toEqual(["", "one", "two"]);

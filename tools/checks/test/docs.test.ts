@@ -28,6 +28,9 @@ describe("checkPage()", () => {
   });
 
   it("finds a block whose file is missing and a dead link", () => {
-    expect(check("[x](gone.md)\n\n```js b.mjs\n```\n")).toEqual(["the block b.mjs names no file", "the link gone.md leads nowhere"]);
+    expect(check("[x](gone.md)\n\n```js b.mjs\n```\n")).toEqual([
+      "the block b.mjs names no file",
+      "the link gone.md leads nowhere",
+    ]);
   });
 });

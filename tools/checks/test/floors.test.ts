@@ -12,7 +12,9 @@ describe("the floors", { timeout: 60_000 }, () => {
   let copy = "";
   beforeEach(() => {
     copy = mkdtempSync(join(tmpdir(), "floors-"));
-    const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: ROOT, encoding: "utf8" }).split("\n");
+    const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: ROOT, encoding: "utf8" }).split(
+      "\n",
+    );
     for (const file of files.filter((name) => /(^|\/)(package|turbo)\.json$|\/src\/.*\.ts$|^pnpm-/.test(name))) {
       cpSync(join(ROOT, file), join(copy, file));
     }
@@ -23,12 +25,21 @@ describe("the floors", { timeout: 60_000 }, () => {
 
   function boundaries(): { status: number | null; output: string } {
     const env = { ...process.env, TURBO_TELEMETRY_DISABLED: "1" };
-    const result = spawnSync(join(ROOT, "node_modules/.bin/turbo"), ["boundaries"], { cwd: copy, env, encoding: "utf8" });
+    const result = spawnSync(join(ROOT, "node_modules/.bin/turbo"), ["boundaries"], {
+      cwd: copy,
+      env,
+      encoding: "utf8",
+    });
     return { status: result.status, output: result.stdout + result.stderr };
   }
 
   function dependOn(importer: string, imported: string): void {
-    const manifest = { name: `@lamella/${importer}`, version: "0.0.0", type: "module", dependencies: { [`@lamella/${imported}`]: "workspace:^" } };
+    const manifest = {
+      name: `@lamella/${importer}`,
+      version: "0.0.0",
+      type: "module",
+      dependencies: { [`@lamella/${imported}`]: "workspace:^" },
+    };
     writeFileSync(join(copy, "packages", importer, "package.json"), JSON.stringify(manifest));
   }
 

@@ -33,7 +33,9 @@ try {
   const client = createRegistryClient();
   const pushed = await pushImage(client.repository(parseReference(reference)), "latest", sampleLayers());
   await client.close();
-  say(`pushed     ${reference}  (${pushed.layerCount} layers, ${pushed.entryCount} entries, ${mebibytes(pushed.sizeBytes)})`);
+  say(
+    `pushed     ${reference}  (${pushed.layerCount} layers, ${pushed.entryCount} entries, ${mebibytes(pushed.sizeBytes)})`,
+  );
   const disks: WrittenDisk[] = [];
   for (const format of FORMATS) disks.push(await writeDisk(reference, format));
   say("");
@@ -66,7 +68,13 @@ function printTable(disks: readonly WrittenDisk[]): void {
   ]);
   const head = ["file", "format", "size", "seconds", "digest"];
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)));
-  for (const row of [head, ...rows]) say(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd());
+  for (const row of [head, ...rows])
+    say(
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    );
 }
 
 function mebibytes(bytes: number): string {

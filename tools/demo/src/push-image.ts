@@ -17,7 +17,11 @@ export interface PushedImage {
 }
 
 /** Packs layers, base first, and pushes them with a config and a manifest under a tag. For small images: a layer is held in memory. */
-export async function pushImage(repository: Repository, tag: string, layers: readonly (readonly TarInput[])[]): Promise<PushedImage> {
+export async function pushImage(
+  repository: Repository,
+  tag: string,
+  layers: readonly (readonly TarInput[])[],
+): Promise<PushedImage> {
   const packed = [];
   for (const entries of layers) packed.push(await packLayer(entries));
   const { os, architecture, variant } = hostPlatform();
@@ -29,8 +33,13 @@ export async function pushImage(repository: Repository, tag: string, layers: rea
     rootfs: { type: "layers", diff_ids: packed.map(({ diffID }) => diffID) },
   });
   const descriptors = packed.map(({ descriptor }) => descriptor);
-  const manifest = json(OCI_MANIFEST, { schemaVersion: 2, mediaType: OCI_MANIFEST, config: config.descriptor, layers: descriptors });
-  for (const { descriptor, bytes } of [...packed, config]) await repository.push(descriptor, one(bytes));
+  const manifest = json(OCI_MANIFEST, {
+    schemaVersion: 2,
+    mediaType: OCI_MANIFEST,
+    config: config.descriptor,
+    layers: descriptors,
+  });
+  for (const { descriptor, bytes } of [...packed, config]) await repository.push(descriptor, asyncly([bytes]));
   const { digest } = await repository.pushManifest(tag, { bytes: manifest.bytes, mediaType: OCI_MANIFEST });
   return {
     digest,
@@ -40,20 +49,30 @@ export async function pushImage(repository: Repository, tag: string, layers: rea
   };
 }
 
-async function packLayer(entries: readonly TarInput[]): Promise<{ descriptor: Descriptor; bytes: Uint8Array; diffID: Digest }> {
+async function packLayer(
+  entries: readonly TarInput[],
+): Promise<{ descriptor: Descriptor; bytes: Uint8Array; diffID: Digest }> {
   const digester = createDigester();
   async function* tar(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of writeTar(entries)) {
+    for await (const chunk of writeTar(asyncly(entries))) {
       digester.update(chunk);
       yield chunk;
     }
   }
   const chunks: Uint8Array[] = [];
-  await pipeline(Readable.from(tar()), createGzip({ level: 6, chunkSize: 1 << 18 }), async (packed: AsyncIterable<Uint8Array>) => {
-    for await (const chunk of packed) chunks.push(chunk);
-  });
+  await pipeline(
+    Readable.from(tar()),
+    createGzip({ level: 6, chunkSize: 1 << 18 }),
+    async (packed: AsyncIterable<Uint8Array>) => {
+      for await (const chunk of packed) chunks.push(chunk);
+    },
+  );
   const bytes = Buffer.concat(chunks);
-  return { descriptor: { mediaType: OCI_LAYER_GZIP, digest: digestOf(bytes), size: bytes.length }, bytes, diffID: digester.digest() };
+  return {
+    descriptor: { mediaType: OCI_LAYER_GZIP, digest: digestOf(bytes), size: bytes.length },
+    bytes,
+    diffID: digester.digest(),
+  };
 }
 
 function json(mediaType: string, document: object): { descriptor: Descriptor; bytes: Uint8Array } {
@@ -61,6 +80,6 @@ function json(mediaType: string, document: object): { descriptor: Descriptor; by
   return { descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length }, bytes };
 }
 
-async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
+async function* asyncly<T>(items: Iterable<T>): AsyncGenerator<T> {
+  yield* items;
 }

@@ -26,7 +26,20 @@ export function sampleLayers(): TarInput[][] {
 }
 
 function baseLayer(): TarInput[] {
-  const directories = ["bin", "dev", "etc", "proc", "sys", "run", "root", "usr", "usr/bin", "usr/lib", "var", "var/cache"];
+  const directories = [
+    "bin",
+    "dev",
+    "etc",
+    "proc",
+    "sys",
+    "run",
+    "root",
+    "usr",
+    "usr/bin",
+    "usr/lib",
+    "var",
+    "var/cache",
+  ];
   return [
     directory("", 0o755),
     ...directories.map((path) => directory(path, 0o755)),
@@ -44,7 +57,8 @@ function baseLayer(): TarInput[] {
 
 function npmLayer(): TarInput[] {
   const files = npmFiles();
-  if (files.length === 0) return [file("usr/lib/npm-is-missing", "npm was not found on the machine that made this image\n")];
+  if (files.length === 0)
+    return [file("usr/lib/npm-is-missing", "npm was not found on the machine that made this image\n")];
   const note = new Map([["user.lamella.sample", new TextEncoder().encode("an xattr")]]);
   return [
     ...files.map(hostFile),
@@ -91,10 +105,20 @@ function target(path: string): { linkTarget: string; size: number } {
 
 function file(path: string, text: string, mode = 0o644): TarInput {
   const bytes = new TextEncoder().encode(text);
-  return { ...node(path, "file", mode), size: bytes.length, contents: async function* () { yield bytes; } };
+  return {
+    ...node(path, "file", mode),
+    size: bytes.length,
+    contents: async function* () {
+      yield bytes;
+    },
+  };
 }
 
 function hostFile({ from, to }: HostFile): TarInput {
   const { size, mode } = statSync(from);
-  return { ...node(to, "file", mode & 0o755), size, contents: () => createReadStream(from, { highWaterMark: 1 << 18 }) };
+  return {
+    ...node(to, "file", mode & 0o755),
+    size,
+    contents: () => createReadStream(from, { highWaterMark: 1 << 18 }),
+  };
 }

@@ -60,7 +60,9 @@ describe("lamella disk", () => {
     const root = join(work, "root");
     if (!existsSync(root)) return;
     const left = readdirSync(root, { recursive: true, encoding: "utf8" });
-    expect(left.filter((name) => name.startsWith("ingest/") || name.startsWith("layers/") || name === "index.json")).toEqual([]);
+    expect(
+      left.filter((name) => name.startsWith("ingest/") || name.startsWith("layers/") || name === "index.json"),
+    ).toEqual([]);
   }
 
   /** A layer is the only blob that is compressed; each is changed by `change`. */
@@ -99,12 +101,17 @@ describe("lamella disk", () => {
   });
 
   it("refuses a truncated layer with status 5", async () => {
-    await using proxy = await startTamperingProxy(registry.address, onLayers((body) => body.subarray(0, body.length - 1000)));
+    await using proxy = await startTamperingProxy(
+      registry.address,
+      onLayers((body) => body.subarray(0, body.length - 1000)),
+    );
     expectFailure(await disk(`${proxy.address}/sample`), 5, /cannot /);
   });
 
   it("gives up on a connection that breaks again and again with status 6", async () => {
-    await using proxy = await startTamperingProxy(registry.address, (path, body) => (path.includes("/blobs/") && body.length > 100 ? undefined : body));
+    await using proxy = await startTamperingProxy(registry.address, (path, body) =>
+      path.includes("/blobs/") && body.length > 100 ? undefined : body,
+    );
     expectFailure(await disk(`${proxy.address}/sample`), 6, /cannot /);
   });
 
@@ -125,9 +132,12 @@ describe("lamella disk", () => {
     expectFailure(await disk("127.0.0.1:9/sample"), 6, /cannot /);
   });
 
-  it.each(["UPPER/case", "a//b", "sample:", `sample@sha256:abc`])("refuses the reference %s with status 2", async (reference) => {
-    expectFailure(await disk(reference), 2, /cannot parse/);
-  });
+  it.each(["UPPER/case", "a//b", "sample:", `sample@sha256:abc`])(
+    "refuses the reference %s with status 2",
+    async (reference) => {
+      expectFailure(await disk(reference), 2, /cannot parse/);
+    },
+  );
 
   it("refuses a disk that is too small for the image and leaves an old one alone", async () => {
     writeFileSync(output, "old");

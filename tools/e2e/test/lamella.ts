@@ -17,7 +17,10 @@ export interface Run {
 
 /** Runs the command as it is shipped. */
 export async function lamella(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Run> {
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+  const child = spawn(process.execPath, [CLI, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+  });
   const output = Promise.all([text(child.stdout), text(child.stderr)]);
   let peakBytes = 0;
   const ended = new Promise<number>((resolve, reject) => {

@@ -6,14 +6,21 @@ import { once } from "node:events";
 export type Tamper = (path: string, body: Buffer) => Buffer | undefined;
 
 /** A registry that lies: passes everything on to a real one and changes what comes back. */
-export async function startTamperingProxy(upstream: string, tamper: Tamper): Promise<{ address: string } & AsyncDisposable> {
+export async function startTamperingProxy(
+  upstream: string,
+  tamper: Tamper,
+): Promise<{ address: string } & AsyncDisposable> {
   const server = createServer((request, response) => {
     void (async () => {
-      const headers = { accept: request.headers.accept ?? "*/*", ...(request.headers.range ? { range: request.headers.range } : {}) };
+      const headers = {
+        accept: request.headers.accept ?? "*/*",
+        ...(request.headers.range ? { range: request.headers.range } : {}),
+      };
       const answer = await fetch(`http://${upstream}${request.url}`, { method: request.method ?? "GET", headers });
       const body = Buffer.from(await answer.arrayBuffer());
       const changed = tamper(request.url ?? "", body);
-      for (const [name, value] of answer.headers) if (!["connection", "content-length", "transfer-encoding"].includes(name)) response.setHeader(name, value);
+      for (const [name, value] of answer.headers)
+        if (!["connection", "content-length", "transfer-encoding"].includes(name)) response.setHeader(name, value);
       if (request.method === "HEAD") {
         response.writeHead(answer.status, { "content-length": answer.headers.get("content-length") ?? "0" }).end();
       } else if (changed === undefined) {

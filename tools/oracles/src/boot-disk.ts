@@ -76,7 +76,12 @@ async function machine(request: BootRequest & { work: string }, marker: string):
   const common = ["-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", String(request.memoryMiB ?? 1024), "-smp", "1"];
   const quiet = ["-nodefaults", "-no-reboot", "-display", "none", "-kernel", request.kernel.vmlinuz];
   const file = request.image.replaceAll(",", ",,");
-  const disk = ["-drive", `file=${file},if=none,id=root,format=raw,snapshot=on`, "-device", "nvme,drive=root,serial=root"];
+  const disk = [
+    "-drive",
+    `file=${file},if=none,id=root,format=raw,snapshot=on`,
+    "-device",
+    "nvme,drive=root,serial=root",
+  ];
   const settings = "console=ttyS0 panic=-1 quiet";
   if (request.format === "cpio") {
     const initramfs = await extendedInitramfs({ ...request, archive: request.image, script });

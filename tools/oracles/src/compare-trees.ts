@@ -7,7 +7,18 @@ import type { TreeRecord } from "./tree-record.js";
 /** A directory to list, or a listing in the order of `comparePaths`. */
 export type TreeListing = string | Iterable<TreeRecord> | AsyncIterable<TreeRecord>;
 
-type PlainField = "type" | "mode" | "uid" | "gid" | "size" | "mtime" | "rdev" | "target" | "links" | "linkOf" | "sha256";
+type PlainField =
+  | "type"
+  | "mode"
+  | "uid"
+  | "gid"
+  | "size"
+  | "mtime"
+  | "rdev"
+  | "target"
+  | "links"
+  | "linkOf"
+  | "sha256";
 
 /** What differs: a field of the record, one extended attribute, or the entry's existence. */
 export type DifferenceField = PlainField | "missing" | "extra" | `xattr:${string}`;
@@ -49,7 +60,11 @@ const PLAIN_FIELDS = ["type", "mode", "uid", "gid", "size", "mtime", "rdev", "ta
  */
 export function lostAndFound(difference: Difference): boolean {
   if (difference.path === "lost+found") return difference.field === "extra";
-  return difference.path === "" && difference.field === "links" && Number(difference.actual) === Number(difference.expected) + 1;
+  return (
+    difference.path === "" &&
+    difference.field === "links" &&
+    Number(difference.actual) === Number(difference.expected) + 1
+  );
 }
 
 /**
@@ -57,7 +72,11 @@ export function lostAndFound(difference: Difference): boolean {
  *
  * Link counts of directories are compared unless a side says 1, by which a file system says that it does not count.
  */
-export async function compareTrees(expected: TreeListing, actual: TreeListing, options: CompareOptions = {}): Promise<Comparison> {
+export async function compareTrees(
+  expected: TreeListing,
+  actual: TreeListing,
+  options: CompareOptions = {},
+): Promise<Comparison> {
   const rules = options.ignore ?? [];
   const limit = options.limit ?? 50;
   const ignoredCounts = rules.map(() => 0);
@@ -123,7 +142,10 @@ async function* inOrder(listing: TreeListing, options: CallOptions): AsyncGenera
   for await (const record of typeof listing === "string" ? listTree(listing, options) : listing) {
     options.signal?.throwIfAborted();
     if (previous !== undefined && comparePaths(previous, record.path) >= 0) {
-      throw new OracleError("listing_incomplete", `cannot compare /${displayBytes(record.path)}: the listing is out of order`);
+      throw new OracleError(
+        "listing_incomplete",
+        `cannot compare /${displayBytes(record.path)}: the listing is out of order`,
+      );
     }
     previous = record.path;
     yield record;
@@ -140,7 +162,8 @@ function* compareRecords(left: TreeRecord | undefined, right: TreeRecord | undef
   }
   const { path } = left;
   for (const field of PLAIN_FIELDS) {
-    if (left[field] !== right[field]) yield { path, field, expected: shown(left[field], field), actual: shown(right[field], field) };
+    if (left[field] !== right[field])
+      yield { path, field, expected: shown(left[field], field), actual: shown(right[field], field) };
   }
   const uncounted = left.type === "directory" && right.type === "directory" && (left.links === 1 || right.links === 1);
   if (left.links !== right.links && !uncounted) {

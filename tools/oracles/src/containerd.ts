@@ -16,7 +16,7 @@ const START_TIMEOUT_MS = 20_000;
 /** A containerd of our own that runs until `use` has ended. */
 export interface Containerd {
   /** Runs `ctr` against it; any exit code but 0 throws `tool_failed`. */
-  ctr(parameters: readonly string[], options?: CallOptions & { stdin?: string }): Promise<CommandResult>;
+  ctr(this: void, parameters: readonly string[], options?: CallOptions): Promise<CommandResult>;
 }
 
 /**
@@ -36,11 +36,14 @@ export async function withContainerd<T>(
   await mkdir(root, { recursive: true });
   const configuration = join(state, "config.toml");
   await writeFile(configuration, configurationText({ root, state, socket }));
-  const child = spawn("/bin/sh", ["-c", 'exec "$0" -c "$1" >"$2" 2>&1', binary, configuration, log], { stdio: "ignore" });
+  const child = spawn("/bin/sh", ["-c", 'exec "$0" -c "$1" >"$2" 2>&1', binary, configuration, log], {
+    stdio: "ignore",
+  });
   try {
     await answering({ child, socket, log, signal });
     return await use({
-      ctr: (parameters, options = {}) => runCommand("ctr", ["--address", socket, ...parameters], { accept: [0], signal, ...options }),
+      ctr: (parameters, options = {}) =>
+        runCommand("ctr", ["--address", socket, ...parameters], { accept: [0], signal, ...options }),
     });
   } finally {
     await end(child);

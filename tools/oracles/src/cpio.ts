@@ -33,8 +33,13 @@ export function cpioCannotHold({ path, field, expected, actual }: Difference): b
 export async function createCpio(directory: string, archive: string, options: CallOptions = {}): Promise<void> {
   const names = await readdir(directory, { recursive: true });
   const list = `${archive}.names`;
-  await writeFile(list, names.sort().map((name) => `${name}\0`).join(""));
+  await writeFile(
+    list,
+    names
+      .sort()
+      .map((name) => `${name}\0`)
+      .join(""),
+  );
   const parameters = ["--create", "--null", "--format=newc", "--owner=0:0", "--quiet", "-F", resolve(archive)];
   await runCommand("cpio", parameters, { accept: [0], cwd: directory, stdin: list, ...options });
 }
-

@@ -33,11 +33,15 @@ async function fetchKernel(directory: string, options: CallOptions): Promise<voi
   await mkdir(cacheDirectory(), { recursive: true });
   const work = await mkdtemp(join(cacheDirectory(), ".kernel-"));
   try {
-    const { output } = await runCommand("apt-cache", ["depends", "--important", META_PACKAGE], { accept: [0], ...options });
+    const { output } = await runCommand("apt-cache", ["depends", "--important", META_PACKAGE], {
+      accept: [0],
+      ...options,
+    });
     const name = /Depends: (linux-image-\S+)/.exec(output)?.[1];
-    if (name === undefined) throw new OracleError("tool_failed", `cannot find a kernel: apt knows no ${META_PACKAGE}, try apt-get update`);
+    if (name === undefined)
+      throw new OracleError("tool_failed", `cannot find a kernel: apt knows no ${META_PACKAGE}, try apt-get update`);
     await runCommand("apt-get", ["download", name], { accept: [0], cwd: work, ...options });
-    const [archive] = (await readdir(work)).filter((file) => file.endsWith(".deb"));
+    const archive = (await readdir(work)).find((file) => file.endsWith(".deb"));
     if (archive === undefined) throw new OracleError("tool_failed", `cannot download ${name}: apt-get left no archive`);
     const unpacked = join(work, "unpacked");
     await runCommand("dpkg-deb", ["-x", join(work, archive), unpacked], { accept: [0], ...options });

@@ -1,5 +1,12 @@
 export { compareTrees, describeDifferences, lostAndFound } from "./compare-trees.js";
-export type { CompareOptions, Comparison, Difference, DifferenceField, IgnoreRule, TreeListing } from "./compare-trees.js";
+export type {
+  CompareOptions,
+  Comparison,
+  Difference,
+  DifferenceField,
+  IgnoreRule,
+  TreeListing,
+} from "./compare-trees.js";
 export { listTree } from "./list-tree.js";
 export { comparePaths, displayBytes } from "./tree-record.js";
 export type { TreeRecord, TreeRecordType } from "./tree-record.js";

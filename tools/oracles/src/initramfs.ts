@@ -18,7 +18,9 @@ export interface InitramfsRequest extends CallOptions {
 const PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** An initramfs that mounts the first NVMe disk read-only as `format` and runs the script there. Returns its path. */
-export async function mountingInitramfs(request: InitramfsRequest & { format: string; kernel: Kernel }): Promise<string> {
+export async function mountingInitramfs(
+  request: InitramfsRequest & { format: string; kernel: Kernel },
+): Promise<string> {
   const root = join(request.work, "initramfs");
   for (const name of ["bin", "dev", "proc", "new", "modules"]) await mkdir(join(root, name), { recursive: true });
   await copyFile(requireTool("busybox"), join(root, "bin/busybox"));
@@ -73,16 +75,29 @@ async function writeExecutable(path: string, text: string): Promise<void> {
 }
 
 /** Copies a module and what it depends on; returns the file names in the order of loading. None if it is built in. */
-async function copyModules(name: string, options: InitramfsRequest & { kernel: Kernel; directory: string }): Promise<string[]> {
-  const files = (await readdir(options.kernel.modules, { recursive: true })).filter((file) => /\.ko(\.xz)?$/.test(file));
-  const paths = new Map(files.map((file) => [basename(file).replace(/\.ko.*$/, "").replaceAll("-", "_"), file]));
+async function copyModules(
+  name: string,
+  options: InitramfsRequest & { kernel: Kernel; directory: string },
+): Promise<string[]> {
+  const files = (await readdir(options.kernel.modules, { recursive: true })).filter((file) =>
+    /\.ko(\.xz)?$/.test(file),
+  );
+  const paths = new Map(
+    files.map((file) => [
+      basename(file)
+        .replace(/\.ko.*$/, "")
+        .replaceAll("-", "_"),
+      file,
+    ]),
+  );
   const loaded = new Set<string>();
   const load = async (module: string): Promise<void> => {
     const path = paths.get(module.replaceAll("-", "_"));
     if (path === undefined || loaded.has(`${module}.ko`)) return;
     const target = join(options.directory, `${module}.ko`);
     await copyFile(join(options.kernel.modules, path), path.endsWith(".xz") ? `${target}.xz` : target);
-    if (path.endsWith(".xz")) await runCommand("xz", ["--decompress", `${target}.xz`], { accept: [0], signal: options.signal });
+    if (path.endsWith(".xz"))
+      await runCommand("xz", ["--decompress", `${target}.xz`], { accept: [0], signal: options.signal });
     for (const dependency of dependencies(await readFile(target))) await load(dependency);
     loaded.add(`${module}.ko`);
   };

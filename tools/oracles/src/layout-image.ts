@@ -38,7 +38,9 @@ async function readManifest(image: LayoutImage, descriptor: Descriptor | undefin
   const document = await readBlob<{ config?: Descriptor; manifests?: Descriptor[] }>(image.layout, descriptor);
   if (document.config) return { config: document.config };
   const architecture = ARCHITECTURES[process.arch] ?? process.arch;
-  const matching = document.manifests?.find(({ platform }) => platform?.os === "linux" && platform.architecture === architecture);
+  const matching = document.manifests?.find(
+    ({ platform }) => platform?.os === "linux" && platform.architecture === architecture,
+  );
   return readManifest(image, matching);
 }
 

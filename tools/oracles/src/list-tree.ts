@@ -47,7 +47,10 @@ export async function* listTree(directory: string, options: CallOptions = {}): A
     const [exitCode] = await closed;
     options.signal?.throwIfAborted();
     if (exitCode !== 0 || announced !== count) {
-      throw new OracleError("listing_incomplete", `cannot list ${directory}: ${complaint.trim() || `exit code ${exitCode}`}`);
+      throw new OracleError(
+        "listing_incomplete",
+        `cannot list ${directory}: ${complaint.trim() || `exit code ${exitCode}`}`,
+      );
     }
   } finally {
     options.signal?.removeEventListener("abort", abort);

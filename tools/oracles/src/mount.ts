@@ -23,7 +23,13 @@ export interface MountSource extends CallOptions {
 export async function mountImage<T>(source: MountSource, use: (mountPoint: string) => Promise<T>): Promise<T> {
   return withMount(
     {
-      parameters: ["-t", source.format, "-o", ["ro", "loop", "nosuid", "noexec", ...(source.options ?? [])].join(","), source.image],
+      parameters: [
+        "-t",
+        source.format,
+        "-o",
+        ["ro", "loop", "nosuid", "noexec", ...(source.options ?? [])].join(","),
+        source.image,
+      ],
       signal: source.signal,
     },
     use,

@@ -19,7 +19,8 @@ export function missing(requirements: readonly string[]): string | undefined {
 /** Absolute path of a command; throws `tool_missing`, naming the Debian package. */
 export function requireTool(tool: string): string {
   const path = findTool(tool);
-  if (path === undefined) throw new OracleError("tool_missing", `cannot run ${tool}: not installed, needs ${describe(tool)}`);
+  if (path === undefined)
+    throw new OracleError("tool_missing", `cannot run ${tool}: not installed, needs ${describe(tool)}`);
   return path;
 }
 

@@ -18,7 +18,10 @@ const BOTTOM = "0";
  * The native snapshotter, which gives one plain directory, is of no use here: its copying loses the times of directories and
  * separates hard-linked symlinks.
  */
-export async function unpackWithContainerd(image: LayoutImage & { target: string }, options: CallOptions = {}): Promise<number> {
+export async function unpackWithContainerd(
+  image: LayoutImage & { target: string },
+  options: CallOptions = {},
+): Promise<number> {
   options.signal?.throwIfAborted();
   const diffIds = await readDiffIds(image);
   const work = await mkdtemp(`${image.target}.`);
@@ -27,13 +30,28 @@ export async function unpackWithContainerd(image: LayoutImage & { target: string
     await runCommand("tar", ["-C", image.layout, "-cf", archive, "."], { accept: [0], ...options });
     // beside the target: the layers are moved, not copied
     const directories = await withContainerd({ root: join(work, "root"), ...options }, async ({ ctr }) => {
-      await ctr(["images", "import", "--snapshotter", "overlayfs", "--base-name", "oracle.invalid/image", archive], options);
+      await ctr(
+        ["images", "import", "--snapshotter", "overlayfs", "--base-name", "oracle.invalid/image", archive],
+        options,
+      );
       // in one step: a view that nothing holds may be collected before a second command asks for it
-      const view = ["snapshots", "--snapshotter", "overlayfs", "view", "--target", "/nowhere", "oracle", topChainId(diffIds)];
+      const view = [
+        "snapshots",
+        "--snapshotter",
+        "overlayfs",
+        "view",
+        "--target",
+        "/nowhere",
+        "oracle",
+        topChainId(diffIds),
+      ];
       return layerDirectories((await ctr(view, options)).output);
     });
     if (directories.length !== diffIds.length) {
-      throw new OracleError("tool_failed", `cannot unpack ${image.layout}:${image.tag}: ${directories.length} of ${diffIds.length} layers`);
+      throw new OracleError(
+        "tool_failed",
+        `cannot unpack ${image.layout}:${image.tag}: ${directories.length} of ${diffIds.length} layers`,
+      );
     }
     const finished = join(work, "layers");
     await mkdir(join(finished, BOTTOM), { recursive: true });

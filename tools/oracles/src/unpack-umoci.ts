@@ -7,7 +7,10 @@ import type { LayoutImage } from "./layout-image.js";
  *
  * What umoci is known to get wrong is in the README of this package and in `umociDifferences`.
  */
-export async function unpackWithUmoci(image: LayoutImage & { target: string }, options: CallOptions = {}): Promise<void> {
+export async function unpackWithUmoci(
+  image: LayoutImage & { target: string },
+  options: CallOptions = {},
+): Promise<void> {
   const parameters = ["raw", "unpack", "--image", `${image.layout}:${image.tag}`, image.target];
   await runCommand("umoci", parameters, { accept: [0], signal: options.signal });
 }

@@ -25,10 +25,16 @@ export interface UnpackedTreeOptions extends LayoutImage, CallOptions {
  *
  * Trees are kept in the fixtures' cache by the image's diffIDs: unpacked once, and the same for every compression of one image.
  */
-export async function withUnpackedTree<T>(options: UnpackedTreeOptions, use: (directory: string) => Promise<T>): Promise<T> {
+export async function withUnpackedTree<T>(
+  options: UnpackedTreeOptions,
+  use: (directory: string) => Promise<T>,
+): Promise<T> {
   options.signal?.throwIfAborted();
   const diffIds = await readDiffIds(options);
-  const key = createHash("sha256").update(JSON.stringify([CACHE_VERSION, options.by, diffIds])).digest("hex").slice(0, 32);
+  const key = createHash("sha256")
+    .update(JSON.stringify([CACHE_VERSION, options.by, diffIds]))
+    .digest("hex")
+    .slice(0, 32);
   const shelf = join(cacheDirectory(), "unpacked");
   const directory = join(shelf, `${options.by}-${key}`);
   if (!(await exists(directory))) await make({ ...options, shelf, directory });
@@ -66,7 +72,10 @@ function exists(path: string): Promise<boolean> {
 export const umociDifferences: readonly ((difference: Difference) => boolean)[] = [umociDropsEmptyXattr];
 
 /** The same with a tree by containerd as the expected one. */
-export const containerdDifferences: readonly ((difference: Difference) => boolean)[] = [containerdClampsTime, rootTimeOfUnpacking];
+export const containerdDifferences: readonly ((difference: Difference) => boolean)[] = [
+  containerdClampsTime,
+  rootTimeOfUnpacking,
+];
 
 /** umoci 0.4.7 reads attributes through a Go field that leaves out empty values. */
 export function umociDropsEmptyXattr({ field, expected, actual }: Difference): boolean {

@@ -9,11 +9,21 @@ import { missing, requireTool } from "../src/requirements.js";
 import { sh } from "./sample-tree.js";
 import { withScratch } from "./scratch.js";
 
-const lacking = missing(["qemu-system-x86_64", "busybox", "cpio", "xz", "mkfs.ext4", "mkfs.erofs", "apt-get", "dpkg-deb"]);
+const lacking = missing([
+  "qemu-system-x86_64",
+  "busybox",
+  "cpio",
+  "xz",
+  "mkfs.ext4",
+  "mkfs.erofs",
+  "apt-get",
+  "dpkg-deb",
+]);
 const TIMEOUT_MS = 240_000;
 
 const makers = {
-  ext4: (scratch: string) => sh(scratch, "PATH=$PATH:/usr/sbin:/sbin; truncate -s 16M image; mkfs.ext4 -q -d root image"),
+  ext4: (scratch: string) =>
+    sh(scratch, "PATH=$PATH:/usr/sbin:/sbin; truncate -s 16M image; mkfs.ext4 -q -d root image"),
   erofs: (scratch: string) => sh(scratch, "PATH=$PATH:/usr/sbin:/sbin; mkfs.erofs --quiet image root"),
   cpio: (scratch: string) => createCpio(join(scratch, "root"), join(scratch, "image")),
 };

@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { compareTrees, describeDifferences } from "../src/compare-trees.js";
 import type { CompareOptions, Comparison } from "../src/compare-trees.js";
@@ -39,20 +39,40 @@ describe.skipIf(lacking !== undefined)(`compareTrees() ${lacking ?? ""}`, () => 
   });
 
   it.each([
-    ["one byte of content", keepTime("etc/deep/large", "printf X | dd of=etc/deep/large bs=1 seek=3999999 conv=notrunc status=none"), "etc/deep/large: sha256"],
+    [
+      "one byte of content",
+      keepTime("etc/deep/large", "printf X | dd of=etc/deep/large bs=1 seek=3999999 conv=notrunc status=none"),
+      "etc/deep/large: sha256",
+    ],
     ["one nanosecond", "touch -d @1500000000.000000001 etc/empty", "etc/empty: mtime"],
     ["a nanosecond of a symlink", "touch -h -d @1500000000.000000001 etc/deep/link", "etc/deep/link: mtime"],
     ["the time of a directory", "touch -d @1500000001 etc/deep", "etc/deep: mtime"],
     ["a mode bit", "chmod u-s program", "program: mode"],
     ["an attribute's value", "setfattr -n user.text -v valuE program", "program: xattr:user.text"],
-    ["an attribute too few", "setfattr -x user.empty etc/deep/again", "etc/deep/again: xattr:user.empty,etc/text: xattr:user.empty"],
+    [
+      "an attribute too few",
+      "setfattr -x user.empty etc/deep/again",
+      "etc/deep/again: xattr:user.empty,etc/text: xattr:user.empty",
+    ],
     ["an attribute too many", "setfattr -n user.more -v x etc", "etc: xattr:user.more"],
     ["a lost file", keepTime("etc", "rm etc/empty"), "etc/empty: missing"],
     ["a new file", keepTime("etc", "touch etc/f"), "etc/f: extra"],
-    ["another target", keepTime("etc/deep", "ln -snf ../texT etc/deep/link; touch -h -d @1500000000 etc/deep/link"), "etc/deep/link: target"],
+    [
+      "another target",
+      keepTime("etc/deep", "ln -snf ../texT etc/deep/link; touch -h -d @1500000000 etc/deep/link"),
+      "etc/deep/link: target",
+    ],
     ["a fifo that is a file", keepTime(".", "rm fifo; : > fifo; touch -d @1500000000 fifo"), "fifo: type,fifo: sha256"],
-    ["a separated hard link", keepTime("etc", "cp -a etc/text etc/u; mv etc/u etc/text"), "etc/deep/again: links,etc/text: linkOf,etc/text: links"],
-    ["a lost directory, with its parent's link count", keepTime("etc", "rm -r etc/deep"), "etc: links,etc/deep: missing"],
+    [
+      "a separated hard link",
+      keepTime("etc", "cp -a etc/text etc/u; mv etc/u etc/text"),
+      "etc/deep/again: links,etc/text: linkOf,etc/text: links",
+    ],
+    [
+      "a lost directory, with its parent's link count",
+      keepTime("etc", "rm -r etc/deep"),
+      "etc: links,etc/deep: missing",
+    ],
   ])("sees %s", async (_, change, expected) => {
     const fields = await fieldsAfter(change);
     for (const field of expected.split(",")) expect(fields).toContain(field);
@@ -70,7 +90,11 @@ describe.skipIf(lacking !== undefined)(`compareTrees() ${lacking ?? ""}`, () => 
 
   it("counts what it leaves out and what it has no room for", async () => {
     const comparison = await compareAfter("chmod 700 etc program; touch -d @1 fifo", { ignore: ["mtime"], limit: 1 });
-    expect(comparison).toMatchObject({ differenceCount: 2, ignoredCounts: [1], differences: [{ path: "etc", expected: "0755", actual: "0700" }] });
+    expect(comparison).toMatchObject({
+      differenceCount: 2,
+      ignoredCounts: [1],
+      differences: [{ path: "etc", expected: "0755", actual: "0700" }],
+    });
     expect(describeDifferences(comparison)).toBe("/etc: mode: expected 0755, got 0700\nand 1 more");
   });
 
@@ -121,14 +145,18 @@ describe.skipIf(lacking !== undefined)(`listTree() ${lacking ?? ""}`, () => {
 });
 
 describe("comparePaths()", () => {
-  const path = fc.array(fc.constantFrom("a", "b", "a-", "a.", "\xff", "z"), { maxLength: 4 }).map((names) => names.join("/"));
+  const path = fc
+    .array(fc.constantFrom("a", "b", "a-", "a.", "\xff", "z"), { maxLength: 4 })
+    .map((names) => names.join("/"));
 
   it("puts a directory's subtree right after it", () => {
     fc.assert(
       fc.property(fc.uniqueArray(path), (paths) => {
         const sorted = paths.toSorted(comparePaths);
         for (const [index, directory] of sorted.entries()) {
-          const below = sorted.map((other, at) => (other.startsWith(`${directory}/`) || directory === "" ? at : -1)).filter((at) => at > index);
+          const below = sorted
+            .map((other, at) => (other.startsWith(`${directory}/`) || directory === "" ? at : -1))
+            .filter((at) => at > index);
           expect(below).toEqual(below.map((_, offset) => index + 1 + offset));
         }
       }),

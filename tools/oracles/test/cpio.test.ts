@@ -15,7 +15,10 @@ async function withArchive<T>(use: (paths: { tree: string; archive: string; out:
     await mkdir(tree);
     await mkdir(out);
     await makeSampleTree(tree);
-    await sh(tree, "touch -d @1500000000.5 etc/empty; touch -d @-5 etc/deep/large; mknod null c 1 3; touch -d @7 null; chown 3:4 fifo");
+    await sh(
+      tree,
+      "touch -d @1500000000.5 etc/empty; touch -d @-5 etc/deep/large; mknod null c 1 3; touch -d @7 null; chown 3:4 fifo",
+    );
     await sh(tree, "find . -print0 | cpio --null --create --format=newc --quiet -F ../archive");
     return use({ tree, archive, out });
   });
@@ -36,7 +39,10 @@ describe.skipIf(lacking !== undefined)(`extractCpio() ${lacking ?? ""}`, () => {
       await sh(out, "sed -i 's/hello/hellO/' ../archive");
       await extractCpio(archive, out);
       const { differences } = await compareTrees(tree, out, { ignore: [cpioCannotHold] });
-      expect(differences.map(({ path, field }) => `${path}: ${field}`)).toEqual(["etc/deep/again: sha256", "etc/text: sha256"]);
+      expect(differences.map(({ path, field }) => `${path}: ${field}`)).toEqual([
+        "etc/deep/again: sha256",
+        "etc/text: sha256",
+      ]);
     }));
 
   it("rejects an archive that is cut off", () =>

@@ -40,7 +40,8 @@ async function inodeOffset(image: string, path: string): Promise<number> {
 describe.skipIf(lackingExt4 !== undefined)(`e2fsck() ${lackingExt4 ?? ""}`, () => {
   const make = "truncate -s 16M image; mkfs.ext4 -q -b 4096 -d tree image";
 
-  it("finds a good image clean", () => withImage(make, async (image) => expect(await e2fsck(image)).toMatchObject({ clean: true, exitCode: 0 })));
+  it("finds a good image clean", () =>
+    withImage(make, async (image) => expect(await e2fsck(image)).toMatchObject({ clean: true, exitCode: 0 })));
 
   it.each([
     ["the owner in an inode", "/program", 2],

@@ -12,7 +12,9 @@ describe("requirements", () => {
     const path = process.env["PATH"];
     process.env["PATH"] = "/nowhere";
     try {
-      expect(missing(["no-such-tool", "umoci", "bsdtar"])).toBe("needs no-such-tool, umoci, bsdtar (Debian package libarchive-tools)");
+      expect(missing(["no-such-tool", "umoci", "bsdtar"])).toBe(
+        "needs no-such-tool, umoci, bsdtar (Debian package libarchive-tools)",
+      );
       expect(() => requireTool("bsdtar")).toThrow(expect.objectContaining({ code: "tool_missing" }));
     } finally {
       process.env["PATH"] = path;
@@ -22,7 +24,10 @@ describe("requirements", () => {
 
 describe("runCommand()", () => {
   it("gives the exit code and what was said on both streams", async () => {
-    expect(await runCommand("sh", ["-c", "echo out; echo err >&2; exit 3"])).toEqual({ exitCode: 3, output: "out\nerr\n" });
+    expect(await runCommand("sh", ["-c", "echo out; echo err >&2; exit 3"])).toEqual({
+      exitCode: 3,
+      output: "out\nerr\n",
+    });
   });
 
   it("throws on an exit code that is no verdict", async () => {

@@ -25,13 +25,21 @@ export async function makeLayout(layout: string, scripts: readonly string[]): Pr
     await mkdir(join(layout, directory));
     await sh(join(layout, directory), script);
     // named one by one: the root has no entry of its own, as in the layers that others make
-    await sh(join(layout, directory), "ls -A | tar --format=pax --xattrs --xattrs-include='*' --sort=name -cf ../layer.tar --files-from=-");
+    await sh(
+      join(layout, directory),
+      "ls -A | tar --format=pax --xattrs --xattrs-include='*' --sort=name -cf ../layer.tar --files-from=-",
+    );
     const tar = await readFile(join(layout, "layer.tar"));
     diffIds.push(digestOf(tar));
     layers.push(await putBlob(layout, "application/vnd.oci.image.layer.v1.tar+gzip", gzipSync(tar)));
     await sh(layout, `rm -r ${directory} layer.tar`);
   }
-  const config = { os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch, config: {}, rootfs: { type: "layers", diff_ids: diffIds } };
+  const config = {
+    os: "linux",
+    architecture: process.arch === "x64" ? "amd64" : process.arch,
+    config: {},
+    rootfs: { type: "layers", diff_ids: diffIds },
+  };
   const manifestType = "application/vnd.oci.image.manifest.v1+json";
   const manifest = {
     schemaVersion: 2,
@@ -39,12 +47,19 @@ export async function makeLayout(layout: string, scripts: readonly string[]): Pr
     config: await putBlob(layout, "application/vnd.oci.image.config.v1+json", JSON.stringify(config)),
     layers,
   };
-  const named = { ...(await putBlob(layout, manifestType, JSON.stringify(manifest))), annotations: { "org.opencontainers.image.ref.name": "latest" } };
+  const named = {
+    ...(await putBlob(layout, manifestType, JSON.stringify(manifest))),
+    annotations: { "org.opencontainers.image.ref.name": "latest" },
+  };
   await writeFile(join(layout, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [named] }));
   await writeFile(join(layout, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
 }
 
-async function putBlob(layout: string, mediaType: string, content: string | Buffer): Promise<{ mediaType: string; digest: string; size: number }> {
+async function putBlob(
+  layout: string,
+  mediaType: string,
+  content: string | Buffer,
+): Promise<{ mediaType: string; digest: string; size: number }> {
   const digest = digestOf(content);
   const path = join(layout, "blobs", digest.replace(":", "/"));
   await writeFile(path, content);

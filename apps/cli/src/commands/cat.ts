@@ -22,7 +22,8 @@ async function print(source: string, path: string, options: GlobalOptions): Prom
     withTree(source, async (tree) => {
       const entry = await resolvePath(tree, byteString(path), { signal });
       if (entry === undefined) throw new EntryNotFound(source, path);
-      if (entry.kind !== "file") throw new LamellaError("not_file", `cannot print ${JSON.stringify(path)}: it is a ${entry.kind}`);
+      if (entry.kind !== "file")
+        throw new LamellaError("not_file", `cannot print ${JSON.stringify(path)}: it is a ${entry.kind}`);
       for await (const chunk of tree.read(entry, { signal })) await writeOut(chunk);
     }),
   );

@@ -1,25 +1,22 @@
 import { extname } from "node:path";
 
 import { planDisk, writeDisk } from "@lamella/disk-export";
-import type { DiskFormat } from "@lamella/disk-export";
+import type { DiskFormat, DiskPlan, PlanDiskOptions, WrittenDisk } from "@lamella/disk-export";
+import { displayPath } from "@lamella/layer-format";
 import { Command, Option } from "commander";
 
-import { addGlobalOptions, argument } from "../options.js";
+import { DISK_FORMATS, planOptions } from "../disk-options.js";
+import type { DiskFlags } from "../disk-options.js";
+import { addGlobalOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { note, printResult, table } from "../output.js";
 import { showProgress } from "../progress.js";
 import { withSession } from "../session.js";
 import { formatSize, parseSize } from "../size.js";
 
-const FORMATS = ["ext4", "erofs", "cpio"] as const;
-
-interface DiskOptions extends GlobalOptions {
+interface DiskOptions extends GlobalOptions, DiskFlags {
   output: string;
   format?: DiskFormat;
-  size?: number;
-  free?: number;
-  label?: string;
-  uuid?: string;
   digest: boolean;
 }
 
@@ -28,7 +25,7 @@ export function diskCommand(): Command {
     .description("write an image as a disk")
     .argument("<source>", "a reference (alpine:3.20) or oci:DIR[:NAME]")
     .requiredOption("-o, --output <file>", "the disk to write; - for stdout")
-    .addOption(new Option("--format <format>", "default: by the output's suffix, else ext4").choices(FORMATS))
+    .addOption(new Option("--format <format>", "default: by the output's suffix, else ext4").choices(DISK_FORMATS))
     .addOption(new Option("--size <bytes>", "ext4: the size of the disk, as 2G").argParser(parseSize).conflicts("free"))
     .addOption(new Option("--free <bytes>", "ext4: how much room to leave, as 512M").argParser(parseSize))
     .option("--label <name>", "ext4, erofs: the volume's name")
@@ -40,53 +37,50 @@ export function diskCommand(): Command {
 
 async function writeImageDisk(source: string, options: DiskOptions): Promise<void> {
   const { output } = options;
-  const format = options.format ?? formatOf(output);
+  const wanted = planOptions(options.format ?? formatOf(output), options, process.env);
   await withSession(options, ({ withTree, signal }) =>
     withTree(source, async (tree, image) => {
       const started = performance.now();
-      const plan = await planDisk(tree, {
-        format,
-        sizeBytes: options.size,
-        freeBytes: options.free,
-        label: options.label,
-        uuid: options.uuid,
-        epochSeconds: sourceDateEpoch(),
-        signal,
-      });
-      const progress = showProgress(options, `Writing ${output}`);
-      let written;
-      try {
-        written = await writeDisk(plan, output, { digest: options.digest, onProgress: progress.disk, signal });
-      } finally {
-        progress.stop();
-      }
-      for (const { what, count, paths } of plan.losses) {
-        const more = count > paths.length ? ` and ${count - paths.length} more` : "";
-        note(options, `warning: ${format} cannot hold ${what}: lost of ${paths.join(", ")}${more}`);
-      }
+      const plan = await planDisk(tree, { ...wanted, signal });
+      const written = await writeWithProgress(plan, options, signal);
+      warnOfLosses(plan, options);
       const seconds = Math.round(performance.now() - started) / 1000;
-      const digest = written.digest;
+      const { format, losses } = plan;
+      const { sizeBytes, digest } = written;
       printResult(options, output === "-" ? process.stderr : process.stdout, {
-        json: { output, format, sizeBytes: written.sizeBytes, seconds, digest, image: image.descriptor.digest, losses: plan.losses },
-        text: () => table([["file", "format", "size", "seconds", ...(digest ? ["digest"] : [])], [output, format, formatSize(written.sizeBytes), seconds.toFixed(2), ...(digest ? [digest] : [])]]),
+        json: { output, format, sizeBytes, seconds, digest, image: image.descriptor.digest, losses },
+        text: () => {
+          const head = ["file", "format", "size", "seconds"];
+          const row = [output, format, formatSize(sizeBytes), seconds.toFixed(2)];
+          return digest === undefined
+            ? table([head, row])
+            : table([
+                [...head, "digest"],
+                [...row, digest],
+              ]);
+        },
       });
     }),
   );
 }
 
-function formatOf(output: string): DiskFormat {
-  const suffix = extname(output).slice(1);
-  return FORMATS.find((format) => format === suffix) ?? "ext4";
+async function writeWithProgress(plan: DiskPlan, options: DiskOptions, signal: AbortSignal): Promise<WrittenDisk> {
+  const progress = showProgress(options, `Writing ${options.output}`);
+  try {
+    return await writeDisk(plan, options.output, { digest: options.digest, onProgress: progress.disk, signal });
+  } finally {
+    progress.stop();
+  }
 }
 
-/** https://reproducible-builds.org/specs/source-date-epoch/ */
-const sourceDateEpoch = (): number | undefined => {
-  const text = process.env["SOURCE_DATE_EPOCH"];
-  return text === undefined || text === "" ? undefined : argument(parseEpoch)(text);
-};
+function warnOfLosses({ format, losses }: DiskPlan, options: GlobalOptions): void {
+  for (const { what, count, paths } of losses) {
+    const more = count > paths.length ? ` and ${count - paths.length} more` : "";
+    note(options, `warning: ${format} cannot hold ${what}: lost of ${paths.map(displayPath).join(", ")}${more}`);
+  }
+}
 
-function parseEpoch(text: string): number {
-  const seconds = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(seconds)) throw new Error("SOURCE_DATE_EPOCH is not a count of seconds");
-  return seconds;
+function formatOf(output: string): PlanDiskOptions["format"] {
+  const suffix = extname(output).slice(1);
+  return DISK_FORMATS.find((format) => format === suffix) ?? "ext4";
 }

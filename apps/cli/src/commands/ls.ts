@@ -40,7 +40,12 @@ async function list(source: string, path: string, options: LsOptions): Promise<v
   );
 }
 
-async function* selectEntries(tree: FileTree, top: Entry, recursive: boolean, signal: AbortSignal): AsyncGenerator<Entry> {
+async function* selectEntries(
+  tree: FileTree,
+  top: Entry,
+  recursive: boolean,
+  signal: AbortSignal,
+): AsyncGenerator<Entry> {
   if (top.kind !== "directory") {
     yield top;
     return;
@@ -60,7 +65,21 @@ function asJson(entry: Entry): string {
   const target = kind === "symlink" ? { linkTarget: displayPath(entry.linkTarget) } : {};
   const device = kind === "char" || kind === "block" ? { deviceMajor, deviceMinor } : {};
   const xattrs = [...entry.xattrs].map(([name, value]) => [displayPath(name), Buffer.from(value).toString("base64")]);
-  const json = { path, ...exact, kind, mode, uid, gid, size, mtimeSeconds, mtimeNanoseconds, links, ...target, ...device, xattrs: Object.fromEntries(xattrs) };
+  const json = {
+    path,
+    ...exact,
+    kind,
+    mode,
+    uid,
+    gid,
+    size,
+    mtimeSeconds,
+    mtimeNanoseconds,
+    links,
+    ...target,
+    ...device,
+    xattrs: Object.fromEntries(xattrs),
+  };
   return `${JSON.stringify(json)}\n`;
 }
 
@@ -69,13 +88,16 @@ const TYPE = { file: "-", directory: "d", symlink: "l", char: "c", block: "b", f
 /** As `ls -l` has it, with the time in UTC. */
 function asText(entry: Entry): string {
   const owner = `${entry.uid}:${entry.gid}`.padEnd(11);
-  const size = entry.kind === "char" || entry.kind === "block" ? `${entry.deviceMajor},${entry.deviceMinor}` : `${entry.size}`;
+  const size =
+    entry.kind === "char" || entry.kind === "block" ? `${entry.deviceMajor},${entry.deviceMinor}` : `${entry.size}`;
   const target = entry.kind === "symlink" ? ` -> ${displayPath(entry.linkTarget)}` : "";
   return `${TYPE[entry.kind]}${permissions(entry.mode)} ${`${entry.links}`.padStart(3)} ${owner} ${size.padStart(11)} ${time(entry.mtimeSeconds)} ${displayPath(entry.path)}${target}\n`;
 }
 
 function permissions(mode: number): string {
-  const letters = [...(mode & 0o777).toString(2).padStart(9, "0")].map((bit, at) => (bit === "1" ? "rwx"[at % 3] : "-"));
+  const letters = [...(mode & 0o777).toString(2).padStart(9, "0")].map((bit, at) =>
+    bit === "1" ? "rwx"[at % 3] : "-",
+  );
   const special: [number, number, string][] = [
     [0o4000, 2, "sS"],
     [0o2000, 5, "sS"],

@@ -19,7 +19,11 @@ async function pull(source: string, options: GlobalOptions): Promise<void> {
     const { image, reference = source } = await session.pull(source);
     const sizeBytes = image.layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
     const { digest } = image.root;
-    const layers = image.layers.map(({ descriptor, diffID }) => ({ digest: descriptor.digest, diffID, sizeBytes: descriptor.size }));
+    const layers = image.layers.map(({ descriptor, diffID }) => ({
+      digest: descriptor.digest,
+      diffID,
+      sizeBytes: descriptor.size,
+    }));
     printResult(options, process.stdout, {
       json: { reference, digest, manifest: image.descriptor.digest, sizeBytes, layers },
       text: () => `${reference}@${digest}  ${layers.length} layers, ${formatSize(sizeBytes)}\n`,

@@ -1,0 +1,156 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import { openContentStore } from "../src/content-store.js";
+import type { ContentStore } from "../src/content-store.js";
+import { openImageTree } from "../src/image-tree.js";
+import type { Image } from "../src/image.js";
+import type { LayerProgress } from "../src/progress.js";
+import { pullImage } from "../src/pull.js";
+import { sampleSource } from "./sample-image.js";
+import type { SampleSource } from "./sample-image.js";
+
+const platform = { os: "linux", architecture: "amd64" };
+const NAME = "example.com/sample:latest";
+
+let directory = "";
+let store: ContentStore;
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "pull-"));
+  store = await openContentStore(directory);
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const pull = (source: SampleSource, name: string | undefined = NAME): Promise<Image> =>
+  pullImage(store, source, "latest", { platform, name });
+
+async function readFiles(image: Image): Promise<Record<string, string>> {
+  const tree = await openImageTree(store, image);
+  const files: Record<string, string> = {};
+  try {
+    for await (const entry of tree.entries()) {
+      if (entry.kind !== "file") continue;
+      const parts: Buffer[] = [];
+      for await (const chunk of tree.read(entry)) parts.push(Buffer.from(chunk));
+      files[entry.path] = Buffer.concat(parts).toString();
+    }
+  } finally {
+    await tree[Symbol.asyncDispose]();
+  }
+  return files;
+}
+
+const TWO_LAYERS = [
+  { path: "a", text: "from below" },
+  { path: "b", text: "beside" },
+];
+
+describe("pullImage()", () => {
+  it("brings an image whose tree can be read without its source", async () => {
+    const image = await pull(await sampleSource({ layers: [...TWO_LAYERS, { path: "a", text: "from above" }] }));
+    expect(await readFiles(image)).toEqual({ a: "from above", b: "beside" });
+    expect(await store.resolve(NAME)).toMatchObject(image.root);
+  });
+
+  it("fetches nothing twice", async () => {
+    const source = await sampleSource({ layers: TWO_LAYERS });
+    await pull(source);
+    const before = source.fetched.length;
+    expect(before).toBe(4);
+    await pull(source);
+    expect(source.fetched.length).toBe(before);
+  });
+
+  it("fetches a layer that occurs twice once and keeps both places", async () => {
+    const layer = { path: "a", text: "twice" };
+    const source = await sampleSource({ layers: [layer, layer] });
+    const image = await pull(source);
+    expect(image.layers.length).toBe(2);
+    expect(source.fetched.filter((digest) => digest === source.layers[0]?.digest).length).toBe(1);
+    expect(await readFiles(image)).toEqual({ a: "twice" });
+  });
+
+  it("picks the platform out of an index", async () => {
+    const image = await pull(await sampleSource({ index: true }));
+    expect(image.descriptor.digest).not.toBe(image.root.digest);
+    expect(await readFiles(image)).toEqual({ "etc/hello": "hello\n" });
+  });
+
+  it("says what platforms there are when the one asked for is not among them", async () => {
+    const source = await sampleSource({ index: true, architecture: "s390x" });
+    await expect(pull(source)).rejects.toMatchObject({
+      code: "platform_unavailable",
+      message: expect.stringContaining("it has linux/s390x"),
+    });
+  });
+
+  it("makes no blobs and no name where only the tree is wanted", async () => {
+    const source = await sampleSource();
+    const image = await pull(source, undefined).catch(() => undefined);
+    expect(image).toBeDefined();
+    expect(await store.stat(source.layers[0]!.digest)).toBeUndefined();
+    expect((await store.names.list()).size).toBe(0);
+  });
+
+  it("refuses a layer that is not its digest and keeps nothing of it", async () => {
+    const source = await sampleSource({ layers: TWO_LAYERS });
+    const [layer] = source.layers;
+    const bytes = Uint8Array.from(source.blobs.get(layer!.digest)!);
+    // the header's time: the tar stays the same, the digest does not
+    bytes[4] = 1;
+    source.blobs.set(layer!.digest, bytes);
+    await expect(pull(source)).rejects.toMatchObject({ code: "digest_mismatch" });
+    expectNothingOf(source);
+  });
+
+  it("refuses a tar that is not its diffID and keeps nothing of it", async () => {
+    const source = await sampleSource({ wrongDiffIDs: true });
+    await expect(pull(source)).rejects.toMatchObject({ code: "digest_mismatch" });
+    expectNothingOf(source);
+  });
+
+  it("makes a layer archive that went bad anew from the blob", async () => {
+    const source = await sampleSource();
+    const image = await pull(source);
+    const [archive] = readdirSync(join(directory, "layers"));
+    writeFileSync(join(directory, "layers", archive!, "idx"), "not an index");
+    const before = source.fetched.length;
+    await pull(source);
+    expect(source.fetched.length).toBe(before);
+    expect(await readFiles(image)).toEqual({ "etc/hello": "hello\n" });
+  });
+
+  it("reports each layer from waiting to done", async () => {
+    const events: LayerProgress[] = [];
+    const source = await sampleSource();
+    await pullImage(store, source, "latest", { platform, onProgress: (event) => events.push(event) });
+    expect(events[0]).toMatchObject({ state: "waiting", doneBytes: 0 });
+    expect(events.at(-1)).toMatchObject({ state: "done", cached: false, doneBytes: source.layers[0]!.size });
+    expect(events.filter(({ state }) => state === "pulling").length).toBeGreaterThan(1);
+    events.length = 0;
+    await pullImage(store, source, "latest", { platform, onProgress: (event) => events.push(event) });
+    expect(events.at(-1)).toMatchObject({ state: "done", cached: true });
+  });
+
+  it("stops when it is told to and leaves nothing half done", async () => {
+    const abort = new AbortController();
+    const source = await sampleSource({ layers: [{ path: "a", text: "x".repeat(100_000) }] });
+    const onProgress = ({ state }: LayerProgress): void => {
+      if (state === "pulling") abort.abort(new Error("enough"));
+    };
+    const pulling = pullImage(store, source, "latest", { platform, name: NAME, onProgress, signal: abort.signal });
+    await expect(pulling).rejects.toThrow("enough");
+    expectNothingOf(source);
+  });
+
+  function expectNothingOf(source: SampleSource): void {
+    expect(existsSync(store.blobPath(source.layers[0]!.digest))).toBe(false);
+    expect(readdirSync(join(directory, "ingest"))).toEqual([]);
+    const layers = join(directory, "layers");
+    expect((existsSync(layers) ? readdirSync(layers) : []).filter((name) => name.includes("tmp"))).toEqual([]);
+    expect(existsSync(join(directory, "index.json"))).toBe(false);
+  }
+});
