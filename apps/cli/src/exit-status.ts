@@ -25,16 +25,12 @@ export class Interrupted extends Error {
 }
 
 const BY_CODE: Readonly<Record<string, number>> = {
-  reference_empty: EXIT.usage,
-  reference_format: EXIT.usage,
-  reference_uppercase: EXIT.usage,
-  reference_too_long: EXIT.usage,
-  reference_tag: EXIT.usage,
-  digest_unsupported: EXIT.usage,
+  digest_unsupported: EXIT.verification,
   platform_invalid: EXIT.usage,
   option_invalid: EXIT.usage,
   address_invalid: EXIT.usage,
   name_ambiguous: EXIT.usage,
+  source_invalid: EXIT.usage,
   source_unsupported: EXIT.usage,
   not_found: EXIT.notFound,
   platform_unavailable: EXIT.notFound,
@@ -47,6 +43,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   document_too_large: EXIT.verification,
   index_too_deep: EXIT.verification,
   not_image: EXIT.verification,
+  tree_invalid: EXIT.verification,
   tar_invalid: EXIT.verification,
   layer_invalid: EXIT.verification,
   layer_limit: EXIT.verification,

@@ -6,6 +6,7 @@ import { LamellaError } from "@lamella/refs";
  * - `index_too_deep`: an index of an index of an index: nobody makes those.
  * - `platform_unavailable`: the image has no manifest for the platform asked for.
  * - `not_image`: the reference names an artifact that is not a container image.
+ * - `source_invalid`: the text is no reference; `cause` has the rule that it breaks.
  * - `source_unsupported`: the text names a kind of source that images cannot be read from.
  * - `busy`: another process holds the store's index for longer than we wait.
  */
@@ -15,6 +16,7 @@ export type ImageStoreErrorCode =
   | "index_too_deep"
   | "platform_unavailable"
   | "not_image"
+  | "source_invalid"
   | "source_unsupported"
   | "busy";
 

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { openOciLayout } from "@lamella/oci-client";
 import type { RegistryClient } from "@lamella/oci-client";
 import { formatReference, parseReference, withDefaultTag } from "@lamella/refs";
-import type { CallOptions, ImageSource } from "@lamella/refs";
+import type { CallOptions, ImageSource, Reference } from "@lamella/refs";
 
 import { ImageStoreError } from "./errors.js";
 
@@ -21,12 +21,12 @@ const SCHEMES = ["oci", "oci-archive", "docker-archive", "dir", "disk", "layer"]
 
 /**
  * Opens `alpine:3.20`, `127.0.0.1:5000/app@sha256:…` or `oci:DIR[:NAME]`.
- * @throws {RefsError} `reference_*`; {@link ImageStoreError} `source_unsupported`; and what the layout throws.
+ * @throws {ImageStoreError} `source_invalid`, `source_unsupported`; and what the layout throws.
  */
 export async function openSource(text: string, client: RegistryClient, options: CallOptions = {}): Promise<Source> {
   const scheme = SCHEMES.find((name) => text.startsWith(`${name}:`));
   if (scheme === undefined) {
-    const reference = withDefaultTag(parseReference(text));
+    const reference = withDefaultTag(parse(text));
     const target = reference.digest ?? reference.tag ?? "latest";
     return { images: client.repository(reference), target, reference: formatReference(reference) };
   }
@@ -36,4 +36,13 @@ export async function openSource(text: string, client: RegistryClient, options: 
   const [directory = "", ...name] = text.slice("oci:".length).split(":");
   const images = await openOciLayout(resolve(directory), options);
   return { images, target: name.join(":") };
+}
+
+/** A digest that is wrong in a reference is a slip of the pen, not bytes that lie. */
+function parse(text: string): Reference {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    throw new ImageStoreError("source_invalid", error instanceof Error ? error.message : String(error), { cause: error });
+  }
 }

@@ -2,7 +2,7 @@ import { gzipSync } from "node:zlib";
 
 import { byteString, writeTar } from "@lamella/layer-format";
 import type { TarInput } from "@lamella/layer-format";
-import { digestOf, OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST } from "@lamella/refs";
+import { digestOf, OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, verifyContent } from "@lamella/refs";
 import type { Descriptor, Digest, ImageSource } from "@lamella/refs";
 
 /** An image source in memory that counts what is asked of it and can be made to lie. */
@@ -50,11 +50,11 @@ export async function sampleSource(options: SampleOptions = {}): Promise<SampleS
     layers: descriptors,
     root,
     resolve: async () => root,
-    async *fetch({ digest }) {
-      fetched.push(digest);
-      const bytes = blobs.get(digest);
-      if (bytes === undefined) throw new Error(`${digest} was not there`);
-      for (let at = 0; at < bytes.length; at += 100) yield bytes.subarray(at, at + 100);
+    fetch(descriptor, call) {
+      fetched.push(descriptor.digest);
+      const bytes = blobs.get(descriptor.digest);
+      if (bytes === undefined) throw new Error(`${descriptor.digest} was not there`);
+      return verifyContent(descriptor, inPieces(bytes), call);
     },
   };
 }
@@ -84,6 +84,10 @@ async function packTar(...entries: TarInput[]): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of writeTar(asyncly(entries))) chunks.push(chunk);
   return Buffer.concat(chunks);
+}
+
+async function* inPieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += 50) yield bytes.subarray(at, at + 50);
 }
 
 async function* asyncly<T>(items: Iterable<T>): AsyncGenerator<T> {

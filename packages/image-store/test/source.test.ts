@@ -26,6 +26,10 @@ describe("openSource()", () => {
     },
   );
 
+  it.each(["", "a//b", "alpine@sha256:abc", "alpine@md5:abc"])("refuses %j, which is no reference", async (text) => {
+    await expect(openSource(text, client)).rejects.toMatchObject({ code: "source_invalid" });
+  });
+
   it("refuses an OCI layout that is not there", async () => {
     await expect(openSource("oci:/nonexistent:latest", client)).rejects.toMatchObject({ code: expect.any(String) });
   });

@@ -79,7 +79,7 @@ describe("lamella disk", () => {
         return body;
       }),
     );
-    expectFailure(await disk(`${proxy.address}/sample`), 5, /cannot (verify|decompress|inflate|read)/);
+    expectFailure(await disk(`${proxy.address}/sample`), 5, /cannot /);
   });
 
   it("refuses another blob of the same size with status 5, naming the digests", async () => {
@@ -132,7 +132,7 @@ describe("lamella disk", () => {
     expectFailure(await disk("127.0.0.1:9/sample"), 6, /cannot /);
   });
 
-  it.each(["UPPER/case", "a//b", "sample:", `sample@sha256:abc`])(
+  it.each(["example.com/UPPER", "a//b", "sample:", `sample@sha256:abc`])(
     "refuses the reference %s with status 2",
     async (reference) => {
       expectFailure(await disk(reference), 2, /cannot parse/);

@@ -12,10 +12,8 @@ export async function startTamperingProxy(
 ): Promise<{ address: string } & AsyncDisposable> {
   const server = createServer((request, response) => {
     void (async () => {
-      const headers = {
-        accept: request.headers.accept ?? "*/*",
-        ...(request.headers.range ? { range: request.headers.range } : {}),
-      };
+      // without Range, so that what is changed is always the whole body
+      const headers = { accept: request.headers.accept ?? "*/*" };
       const answer = await fetch(`http://${upstream}${request.url}`, { method: request.method ?? "GET", headers });
       const body = Buffer.from(await answer.arrayBuffer());
       const changed = tamper(request.url ?? "", body);
