@@ -1,4 +1,7 @@
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
@@ -130,6 +133,19 @@ describe("lamella disk", () => {
 
   it("reports a registry that is not there with status 6", async () => {
     expectFailure(await disk("127.0.0.1:9/sample"), 6, /cannot /);
+  });
+
+  it("stops at once on Ctrl-C, with status 130", async () => {
+    const silent = createServer().listen(0, "127.0.0.1");
+    const asked = once(silent, "request");
+    await once(silent, "listening");
+    const { port } = silent.address() as AddressInfo;
+    const args = ["disk", `127.0.0.1:${port}/sample`, "-o", output, "--root", join(work, "root")];
+    const run = await lamella(args, { interrupt: asked });
+    silent.closeAllConnections();
+    silent.close();
+    expect(run).toMatchObject({ status: 130, stderr: "lamella: interrupted by SIGINT\n" });
+    expect(existsSync(output)).toBe(false);
   });
 
   it.each(["example.com/UPPER", "a//b", "sample:", `sample@sha256:abc`])(

@@ -15,12 +15,19 @@ export interface Run {
   readonly peakBytes: number;
 }
 
+export interface RunOptions {
+  env?: NodeJS.ProcessEnv;
+  /** Resolves when the process shall be interrupted, as Ctrl-C does it. */
+  interrupt?: Promise<unknown>;
+}
+
 /** Runs the command as it is shipped. */
-export async function lamella(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Run> {
+export async function lamella(args: readonly string[], { env = {}, interrupt }: RunOptions = {}): Promise<Run> {
   const child = spawn(process.execPath, [CLI, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });
+  void interrupt?.then(() => child.kill("SIGINT"));
   const output = Promise.all([text(child.stdout), text(child.stderr)]);
   let peakBytes = 0;
   const ended = new Promise<number>((resolve, reject) => {

@@ -136,7 +136,7 @@ describe.skipIf(reason !== undefined)(
       const temporary = await mkdtemp(join(work, "tmp-"));
       const root = join(work, "big-root");
       const args = ["disk", `${registry.address}/big:latest`, "-o", join(work, "big.ext4"), "--root", root];
-      const run = await lamella(args, { TMPDIR: temporary });
+      const run = await lamella(args, { env: { TMPDIR: temporary } });
       expect(run.status, run.stderr).toBe(0);
       console.log(`peak memory for big: ${(run.peakBytes / 1e6).toFixed(0)} MB`);
       expect(run.peakBytes).toBeLessThan(300e6);

@@ -1,0 +1,25 @@
+import { RefsError } from "@lamella/refs";
+import { OciClientError } from "@lamella/oci-client";
+import { InvalidArgumentError } from "commander";
+import { describe, expect, it } from "vitest";
+
+import { EXIT, exitStatus, Interrupted } from "../src/exit-status.js";
+
+describe("exitStatus()", () => {
+  it.each([
+    [new RefsError("digest_mismatch", "x"), EXIT.verification],
+    [new OciClientError("not_found", "x"), EXIT.notFound],
+    [new OciClientError("unauthorized", "x"), EXIT.auth],
+    [new OciClientError("timeout", "x"), EXIT.network],
+    [new InvalidArgumentError("x"), EXIT.usage],
+    [new Error("x"), EXIT.failure],
+    ["x", EXIT.failure],
+    [new Interrupted("SIGINT"), 130],
+    [new Interrupted("SIGTERM"), 143],
+  ])("of %s is %d", (error, status) => expect(exitStatus(error)).toBe(status));
+
+  it("finds a full disk however deep it lies", () => {
+    const full = Object.assign(new Error("no space"), { code: "ENOSPC" });
+    expect(exitStatus(new Error("outer", { cause: new Error("inner", { cause: full }) }))).toBe(EXIT.noSpace);
+  });
+});
