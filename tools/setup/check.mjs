@@ -8,6 +8,7 @@ const inGroup = (group) => readdirSync(join(ROOT, group)).map((name) => join(gro
 const published = [...inGroup("packages"), ...inGroup("apps")];
 
 ensureBuilt();
+/** @type {[name: string, check: () => number][]} */
 const checks = [
   ["format", () => tryRun(bin("oxfmt"), ["--check"])],
   ["lint", () => tryRun(bin("oxlint"), ["--quiet"])],

@@ -35,7 +35,7 @@ export function addGlobalOptions(command: Command): Command {
 }
 
 /** An argument parser out of one that throws errors of its own. */
-export function argument<T>(parse: (text: string) => T): (text: string) => T {
+function argument<T>(parse: (text: string) => T): (text: string) => T {
   return (text) => {
     try {
       return parse(text);

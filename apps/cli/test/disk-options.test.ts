@@ -4,12 +4,19 @@ import { planOptions } from "../src/disk-options.js";
 
 describe("planOptions()", () => {
   it("passes on what was said and nothing else", () => {
-    expect(planOptions("ext4", { size: 4096, label: "root" }, {})).toEqual({ format: "ext4", sizeBytes: 4096, label: "root" });
+    expect(planOptions("ext4", { size: 4096, label: "root" }, {})).toEqual({
+      format: "ext4",
+      sizeBytes: 4096,
+      label: "root",
+    });
     expect(planOptions("cpio", {}, {})).toEqual({ format: "cpio" });
   });
 
   it("takes the time from SOURCE_DATE_EPOCH", () => {
-    expect(planOptions("erofs", {}, { SOURCE_DATE_EPOCH: "1735689600" })).toEqual({ format: "erofs", epochSeconds: 1_735_689_600 });
+    expect(planOptions("erofs", {}, { SOURCE_DATE_EPOCH: "1735689600" })).toEqual({
+      format: "erofs",
+      epochSeconds: 1_735_689_600,
+    });
   });
 
   it.each(["-1", "soon", "1e3", "9".repeat(20)])("refuses SOURCE_DATE_EPOCH %s", (text) => {

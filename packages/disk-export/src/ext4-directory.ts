@@ -21,7 +21,7 @@ const TAIL_FILE_TYPE = 0xde;
 /** `.` and `..` come before the children. */
 const OWN_ENTRIES = 2;
 
-export interface Child {
+interface Child {
   readonly name: string;
   readonly inode: Inode;
 }

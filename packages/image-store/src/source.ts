@@ -43,6 +43,8 @@ function parse(text: string): Reference {
   try {
     return parseReference(text);
   } catch (error) {
-    throw new ImageStoreError("source_invalid", error instanceof Error ? error.message : String(error), { cause: error });
+    throw new ImageStoreError("source_invalid", error instanceof Error ? error.message : String(error), {
+      cause: error,
+    });
   }
 }

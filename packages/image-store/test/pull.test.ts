@@ -24,8 +24,7 @@ beforeEach(async () => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-const pull = (source: SampleSource): Promise<Image> =>
-  pullImage(store, source, "latest", { platform, name: NAME });
+const pull = (source: SampleSource): Promise<Image> => pullImage(store, source, "latest", { platform, name: NAME });
 
 async function readFiles(image: Image): Promise<Record<string, string>> {
   const tree = await openImageTree(store, image);

@@ -5,12 +5,6 @@ import { IMPLIED, createDirectory, type Directory, type Inode } from "./tree-ino
 /** As many as containerd follows for one path. */
 const MAX_SYMLINKS = 255;
 
-/** `directory` and then `name`: what is left of a path once its parents are resolved. */
-export interface Place {
-  readonly directory: Directory;
-  readonly name: string;
-}
-
 interface Walk {
   /** The directories from the root to where the walk has come. */
   readonly trail: Directory[];

@@ -6,7 +6,7 @@ import { TYPE } from "./tar-layout.js";
 import type { Refuse } from "./tar-refusal.js";
 
 /** What extended headers say of the entry that follows them. */
-export interface Extensions {
+interface Extensions {
   readonly pax?: PaxRecords | undefined;
   /** GNU's long names; empty where there is none. They come before those of PAX. */
   readonly longName: string;

@@ -3,11 +3,12 @@ import { displayPath } from "./display-path.js";
 import { LayerFormatError } from "./errors.js";
 import type { LayerEntry, LayerEntryKind } from "./layer.js";
 import { type PaxRecord, paxTime } from "./pax-writer.js";
-import { BLOCK_BYTES, NAME } from "./tar-layout.js";
+import { planSparse, type SparsePlan } from "./sparse-writer.js";
+import { NAME } from "./tar-layout.js";
 import { OPAQUE_NAME, WHITEOUT_PREFIX } from "./tar-whiteout.js";
 
 /** What tar-stream takes for a header. */
-export interface PlainHeader {
+interface PlainHeader {
   readonly name: string;
   readonly type: "file" | "directory" | "symlink" | "link" | "character-device" | "block-device" | "fifo";
   readonly mode: number;
@@ -20,11 +21,11 @@ export interface PlainHeader {
   readonly devminor: number;
 }
 
-/** How an entry is written: a plain header, the records for what that cannot say, and a sparse map before the data. */
+/** How an entry is written: a plain header, the records for what that cannot say, and a sparse file's map. */
 export interface TarPlan {
   readonly header: PlainHeader;
   readonly records: readonly PaxRecord[];
-  readonly sparseMap: Uint8Array;
+  readonly sparse?: SparsePlan | undefined;
   /** Bytes that the entry's contents have to give. */
   readonly dataBytes: number;
 }
@@ -42,7 +43,7 @@ const TYPES: Readonly<Partial<Record<LayerEntryKind, PlainHeader["type"]>>> = {
   block: "block-device",
   fifo: "fifo",
 };
-/** What tar-stream's six octal digits hold, and its twelve for a size (eleven, without a binary form). */
+/** What tar-stream writes in octal: six digits, and eleven for a size. */
 const MAX_SMALL = 0o777777;
 const MAX_SIZE = 0o77777777777;
 /** tar-stream keeps seconds as a signed 32-bit number. */
@@ -60,10 +61,11 @@ export function planEntry(entry: PlannedEntry): TarPlan {
   const name = fileName(entry);
   const isLink = type === "symlink" || type === "link";
   if (isLink && entry.linkTarget === "") throw unwritable(entry, "the link has no target");
-  const sparse = entry.kind === "file" ? entry.extents : undefined;
-  const sparseMap = sparse === undefined ? NO_BYTES : encodeSparseMap(sparse);
-  const dataBytes = entry.kind === "file" ? (sparse?.reduce((sum, { length }) => sum + length, 0) ?? entry.size) : 0;
-  const size = sparseMap.length + dataBytes;
+  const extents = entry.kind === "file" ? entry.extents : undefined;
+  const sparse = extents === undefined ? undefined : planSparse(extents, entry.size);
+  const plainBytes = entry.kind === "file" ? entry.size : 0;
+  const dataBytes = extents?.reduce((sum, { length }) => sum + length, 0) ?? plainBytes;
+  const size = sparse === undefined ? plainBytes : sparse.map.length + sparse.storedBytes;
   const header = {
     type,
     name: plainText(name, "path", records),
@@ -82,7 +84,7 @@ export function planEntry(entry: PlannedEntry): TarPlan {
     records.push(["GNU.sparse.major", "1"], ["GNU.sparse.minor", "0"], ["GNU.sparse.realsize", String(entry.size)]);
   }
   addXattrs(entry, records);
-  return { header, records, sparseMap, dataBytes };
+  return { header, records, sparse, dataBytes };
 }
 
 function fileName(entry: PlannedEntry): string {
@@ -129,15 +131,6 @@ function addXattrs(entry: PlannedEntry, records: PaxRecord[]): void {
       throw unwritable(entry, `no tar can name extended attribute ${displayPath(name)}`);
     records.push([`SCHILY.xattr.${name}`, bytesToByteString(entry.xattrs.get(name) ?? NO_BYTES)]);
   }
-}
-
-/** GNU tar manual, "Storing Sparse Files", version 1.0: the map in decimal lines, padded to a block, before the data. */
-function encodeSparseMap(extents: NonNullable<PlannedEntry["extents"]>): Uint8Array {
-  const lines = [extents.length, ...extents.flatMap(({ offset, length }) => [offset, length])];
-  const text = new TextEncoder().encode(`${lines.join("\n")}\n`);
-  const map = new Uint8Array(Math.ceil(text.length / BLOCK_BYTES) * BLOCK_BYTES);
-  map.set(text);
-  return map;
 }
 
 export function unwritable(entry: PlannedEntry, rule: string): LayerFormatError {

@@ -3,6 +3,7 @@ import { type Pack, pack } from "tar-stream";
 
 import type { LayerEntry } from "./layer.js";
 import { encodePaxRecords, type PaxRecord } from "./pax-writer.js";
+import { alignContents } from "./sparse-writer.js";
 import { planEntry, type TarPlan, unwritable } from "./tar-plan.js";
 
 /** An entry to write. */
@@ -113,23 +114,29 @@ async function* addFile(
   options: CallOptions,
 ): AsyncGenerator<Uint8Array> {
   const file = openFile(tar, plan);
-  if (plan.sparseMap.length > 0) await file.write(plan.sparseMap);
-  let written = 0;
-  if (plan.dataBytes > 0) {
-    for await (const chunk of entry.contents?.(options) ?? []) {
-      options.signal?.throwIfAborted();
-      written += chunk.length;
-      if (written > plan.dataBytes) break;
-      // A copy: contents may reuse their buffer, and output waits.
-      await file.write(chunk.slice());
-      if (output.bytes() >= CHUNK_BYTES) yield output.take();
-    }
-  }
-  if (written !== plan.dataBytes) {
-    const count = written > plan.dataBytes ? "more than" : `${written} of`;
-    throw unwritable(entry, `its contents have ${count} ${plan.dataBytes} bytes`);
+  const { sparse } = plan;
+  if (sparse !== undefined) await file.write(sparse.map);
+  const contents = readContents(entry, plan.dataBytes, options);
+  for await (const chunk of sparse === undefined ? contents : alignContents(contents, sparse)) {
+    // A copy: contents may reuse their buffer, and output waits.
+    await file.write(new Uint8Array(chunk));
+    if (output.bytes() >= CHUNK_BYTES) yield output.take();
   }
   await file.end();
+}
+
+/** An entry's contents, checked for the length that its header promises. */
+async function* readContents(entry: TarInput, dataBytes: number, options: CallOptions): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  if (dataBytes > 0) {
+    for await (const chunk of entry.contents?.(options) ?? []) {
+      options.signal?.throwIfAborted();
+      bytes += chunk.length;
+      if (bytes > dataBytes) throw unwritable(entry, `its contents have more than ${dataBytes} bytes`);
+      yield chunk;
+    }
+  }
+  if (bytes < dataBytes) throw unwritable(entry, `its contents have ${bytes} of ${dataBytes} bytes`);
 }
 
 interface OpenFile {

@@ -2,7 +2,7 @@ import type { Attributes, Entry } from "./file-tree.js";
 import type { LayerEntry } from "./layer.js";
 
 /** A name in a directory. Layers mark names, not inodes: a hard link made by one layer may lead to a lower layer's inode. */
-export interface Dirent {
+interface Dirent {
   readonly inode: Inode;
   /** The layer that last brought this name. */
   layer: number;

@@ -6,11 +6,13 @@ import { LayerFormatError } from "./errors.js";
  *     magic 4 | descriptor 1 | window 0-1 | dictionary 0-4 | content size 0-8 | { block header 3 | block }… | checksum 0-4
  */
 export interface ZstdFrameSink {
-  /** A frame of data begins. */
-  begin(): void;
-  /** A piece of it, its magic number included and its checksum not. */
-  bytes(bytes: Uint8Array): void;
-  /** It has ended. Either number is undefined where the frame does not have it. */
+  /** A frame of data begins; its header, the magic number included. */
+  begin(header: Uint8Array): void;
+  /** A piece of a block, whose header comes first. Valid only during the call. */
+  block(bytes: Uint8Array): void;
+  /** The block is whole. */
+  endBlock(isLast: boolean): void;
+  /** The frame has ended. Either number is undefined where the frame does not have it. */
   end(contentSize: number | undefined, checksum: number | undefined): void;
 }
 
@@ -53,7 +55,7 @@ export function createZstdFrameReader(sink: ZstdFrameSink, windowBytes: number):
     let at = 0;
     while (at < chunk.length) {
       const part = chunk.subarray(at, at + wanted);
-      if (step === "block") sink.bytes(part);
+      if (step === "block") sink.block(part);
       else if (step !== "skip") {
         field.set(part, filled);
         filled += part.length;
@@ -77,7 +79,7 @@ export function createZstdFrameReader(sink: ZstdFrameSink, windowBytes: number):
       case "blockHeader":
         return readBlockHeader();
       case "block":
-        return lastBlock ? endBlocks() : enter("blockHeader", 3);
+        return endBlock();
       case "checksum":
         sink.end(contentSize, view.getUint32(0, true));
         return enter("magic", 4);
@@ -89,15 +91,12 @@ export function createZstdFrameReader(sink: ZstdFrameSink, windowBytes: number):
   function readMagic(magic: number): void {
     if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC) return enter("skippableSize", 4);
     if (magic !== MAGIC) throw invalid("something that is no frame follows");
-    sink.begin();
-    sink.bytes(field.slice(0, 4));
     enter("descriptor", 1);
   }
 
   function readDescriptor(value: number): void {
     descriptor = value;
     if ((value & 0x08) !== 0) throw invalid("a reserved bit is set");
-    sink.bytes(field.slice(0, 1));
     enter("header", (isSingleSegment() ? 0 : 1) + dictionaryBytes() + contentSizeBytes());
   }
 
@@ -113,7 +112,7 @@ export function createZstdFrameReader(sink: ZstdFrameSink, windowBytes: number):
       const rule = `zstd needs a window of over ${windowBytes} bytes`;
       throw new LayerFormatError("layer_limit", `cannot decompress layer: ${rule}`);
     }
-    sink.bytes(field.slice(0, contentAt + bytes));
+    sink.begin(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, descriptor, ...field.subarray(0, contentAt + bytes)));
     enter("blockHeader", 3);
   }
 
@@ -123,11 +122,13 @@ export function createZstdFrameReader(sink: ZstdFrameSink, windowBytes: number):
     const size = header >> 3;
     if (type === RESERVED_BLOCK || size > MAX_BLOCK_BYTES) throw invalid("a block's header is wrong");
     lastBlock = (header & 1) !== 0;
-    sink.bytes(field.slice(0, 3));
+    sink.block(field.subarray(0, 3));
     enter("block", type === RLE_BLOCK ? 1 : size);
   }
 
-  function endBlocks(): void {
+  function endBlock(): void {
+    sink.endBlock(lastBlock);
+    if (!lastBlock) return enter("blockHeader", 3);
     if ((descriptor & 0x04) !== 0) return enter("checksum", 4);
     sink.end(contentSize, undefined);
     enter("magic", 4);

@@ -10,7 +10,9 @@ import { decompress, type DecompressOptions, detectCompression } from "../src/no
 import { decompressZstd } from "../src/node/compression-zstd.js";
 
 const TEXT = Buffer.from(Array.from({ length: 20_000 }, (_, index) => `line ${index * 7919}\n`).join(""));
-const NOISE = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, index) => Math.imul(index + 1, 2_654_435_761) >>> 24));
+const NOISE = Buffer.from(
+  Uint8Array.from({ length: 300_000 }, (_, index) => Math.imul(index + 1, 2_654_435_761) >>> 24),
+);
 
 async function* chunked(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) {
@@ -32,6 +34,11 @@ async function inflate(bytes: Uint8Array, options: DecompressOptions = {}, chunk
   const parts: Buffer[] = [];
   for await (const part of decompress(chunked(bytes, chunk), options)) parts.push(Buffer.from(part));
   return Buffer.concat(parts);
+}
+
+/** Far faster than a deep comparison. */
+function expectSame(actual: Buffer, expected: Uint8Array): void {
+  expect(actual.equals(expected)).toBe(true);
 }
 
 async function refused(work: Promise<unknown>): Promise<LayerFormatError> {
@@ -66,22 +73,24 @@ describe("detectCompression()", () => {
 
 describe("decompress()", () => {
   it("passes a plain tar through, an empty one too", async () => {
-    expect(await inflate(TEXT)).toEqual(TEXT);
+    expectSame(await inflate(TEXT), TEXT);
     expect(await inflate(new Uint8Array())).toHaveLength(0);
-    expect(await inflate(Buffer.from("abc"), {}, 1)).toEqual(Buffer.from("abc"));
+    expectSame(await inflate(Buffer.from("abc"), {}, 1), Buffer.from("abc"));
   });
 
   it.each([1, 3, 1000, 1_000_000])("inflates gzip from chunks of %i bytes", async (chunk) => {
     const text = chunk < 1000 ? TEXT.subarray(0, 20_000) : TEXT;
-    expect(await inflate(gzipSync(text), {}, chunk)).toEqual(text);
+    expectSame(await inflate(gzipSync(text), {}, chunk), text);
   });
 
   it("lets the bytes decide, not the media type, but refuses types of other compressions", async () => {
     const gzip = "application/vnd.oci.image.layer.v1.tar+gzip";
-    expect(await inflate(TEXT, { mediaType: gzip })).toEqual(TEXT);
-    expect(await inflate(gzipSync(TEXT), { mediaType: "application/vnd.oci.image.layer.v1.tar+zstd" })).toEqual(TEXT);
-    expect(await inflate(gzipSync(TEXT), { mediaType: "application/vnd.docker.image.rootfs.diff.tar.gzip" })).toEqual(TEXT);
-    expect(await inflate(TEXT, { mediaType: "application/vnd.oci.image.layer.v1.tar" })).toEqual(TEXT);
+    expectSame(await inflate(TEXT, { mediaType: gzip }), TEXT);
+    expectSame(await inflate(gzipSync(TEXT), { mediaType: "application/vnd.oci.image.layer.v1.tar+zstd" }), TEXT);
+    expect(await inflate(gzipSync(TEXT), { mediaType: "application/vnd.docker.image.rootfs.diff.tar.gzip" })).toEqual(
+      TEXT,
+    );
+    expectSame(await inflate(TEXT, { mediaType: "application/vnd.oci.image.layer.v1.tar" }), TEXT);
     for (const suffix of ["+xz", "+gzip+encrypted", ".bzip2"]) {
       const error = await refused(inflate(TEXT, { mediaType: `application/vnd.oci.image.layer.v1.tar${suffix}` }));
       expect(error.code).toBe("compression_invalid");
@@ -126,8 +135,11 @@ describe("decompress()", () => {
     const byRatio = await refused(inflate(bomb, { limits: small }));
     expect([byRatio.code, byRatio.message]).toEqual(["layer_limit", "cannot decompress layer: it grows over 200-fold"]);
     const bySize = await refused(inflate(bomb, { limits: { outputBytes: 2 ** 20 } }));
-    expect([bySize.code, bySize.message]).toEqual(["layer_limit", "cannot decompress layer: the tar has over 1048576 bytes"]);
-    expect(await inflate(gzipSync(TEXT), { limits: small })).toEqual(TEXT);
+    expect([bySize.code, bySize.message]).toEqual([
+      "layer_limit",
+      "cannot decompress layer: the tar has over 1048576 bytes",
+    ]);
+    expectSame(await inflate(gzipSync(TEXT), { limits: small }), TEXT);
     expect((await refused(inflate(TEXT, { limits: { outputBytes: 100 } }))).code).toBe("layer_limit");
   });
 
@@ -199,7 +211,10 @@ describe("decompress()", () => {
   });
 });
 
-function trackClose(bytes: Uint8Array, size: number): { source: AsyncIterable<Uint8Array>; isClosed(): boolean; given(): number } {
+function trackClose(
+  bytes: Uint8Array,
+  size: number,
+): { source: AsyncIterable<Uint8Array>; isClosed(): boolean; given(): number } {
   let closed = false;
   let given = 0;
   async function* read(): AsyncGenerator<Uint8Array> {
@@ -237,7 +252,9 @@ const WINDOW_2_GIB = Buffer.from("28b52ffd00a8010000", "hex");
 const WITH_DICTIONARY = Buffer.from("28b52ffd210703190000616263", "hex");
 const DICTIONARY_ZERO = Buffer.from("28b52ffd210003190000616263", "hex");
 
-const natives = typeof (process.getBuiltinModule("node:zlib") as { createZstdDecompress?: unknown }).createZstdDecompress === "function";
+const natives =
+  typeof (process.getBuiltinModule("node:zlib") as { createZstdDecompress?: unknown }).createZstdDecompress ===
+  "function";
 
 describe.each([...(natives ? [false] : []), true])("decompress(): zstd, portable: %s", (portable) => {
   function unpack(bytes: Uint8Array, chunk = 10_000, windowBytes = 2 ** 27): Promise<Buffer> {
@@ -261,7 +278,8 @@ describe.each([...(natives ? [false] : []), true])("decompress(): zstd, portable
   it("70 refuses what follows the frames", async () => {
     for (const tail of ["garbage", "\0\0\0\0", "\0"]) {
       const bytes = Buffer.concat([RAW_FRAME, Buffer.from(tail)]);
-      for (const chunk of [1, bytes.length]) expect((await refused(unpack(bytes, chunk))).code).toBe("compression_invalid");
+      for (const chunk of [1, bytes.length])
+        expect((await refused(unpack(bytes, chunk))).code).toBe("compression_invalid");
     }
   });
 
@@ -273,12 +291,14 @@ describe.each([...(natives ? [false] : []), true])("decompress(): zstd, portable
   });
 
   it.skipIf(!hasZstd)("decodes what zstd writes, at any level and from chunks of any size", async () => {
-    for (const options of [["-1"], ["-19"], ["--long=27", "-3"], ["--no-check"], ["--no-content-size"]]) {
-      expect(await unpack(zstd(TEXT, ...options))).toEqual(TEXT);
+    for (const options of [["-1"], ["-19"], ["--long=23", "-3"], ["--no-check"], ["--no-content-size"]]) {
+      expectSame(await unpack(zstd(TEXT, ...options)), TEXT);
     }
     const small = zstd(TEXT.subarray(0, 3000));
-    expect(await unpack(small, 1)).toEqual(TEXT.subarray(0, 3000));
-    expect(await unpack(Buffer.concat([zstd(NOISE), zstd(new Uint8Array()), zstd(TEXT)]), 777)).toEqual(Buffer.concat([NOISE, TEXT]));
+    expectSame(await unpack(small, 1), TEXT.subarray(0, 3000));
+    expect(await unpack(Buffer.concat([zstd(NOISE), zstd(new Uint8Array()), zstd(TEXT)]), 777)).toEqual(
+      Buffer.concat([NOISE, TEXT]),
+    );
   });
 
   it.skipIf(!hasZstd)("71 refuses a wrong checksum, and damage anywhere", async () => {
@@ -289,11 +309,15 @@ describe.each([...(natives ? [false] : []), true])("decompress(): zstd, portable
       expect((await refused(unpack(bytes))).code).toBe("compression_invalid");
     }
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 20, max: whole.length - 5 }), fc.integer({ min: 1, max: 255 }), async (at, flip) => {
-        const bytes = Buffer.from(whole);
-        bytes[at] = (bytes[at] ?? 0) ^ flip;
-        expect(["compression_invalid", "layer_limit"]).toContain((await refused(unpack(bytes))).code);
-      }),
+      fc.asyncProperty(
+        fc.integer({ min: 20, max: whole.length - 5 }),
+        fc.integer({ min: 1, max: 255 }),
+        async (at, flip) => {
+          const bytes = Buffer.from(whole);
+          bytes[at] = (bytes[at] ?? 0) ^ flip;
+          expect(["compression_invalid", "layer_limit"]).toContain((await refused(unpack(bytes))).code);
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -307,7 +331,11 @@ describe.each([...(natives ? [false] : []), true])("decompress(): zstd, portable
 
   it("rejects with the signal's reason", async () => {
     const reason = new Error("stop");
-    const output = decompressZstd(chunked(RAW_FRAME, 1), { windowBytes: 2 ** 20, portable, signal: AbortSignal.abort(reason) });
+    const output = decompressZstd(chunked(RAW_FRAME, 1), {
+      windowBytes: 2 ** 20,
+      portable,
+      signal: AbortSignal.abort(reason),
+    });
     await expect(output.next()).rejects.toBe(reason);
   });
 });
@@ -317,7 +345,11 @@ describe("decompress(): zstd by its bytes", () => {
     expect((await inflate(Buffer.concat([SKIPPABLE, RAW_FRAME]))).toString()).toBe("abc");
     // Blocks that repeat one byte 131,072 times.
     const block = Buffer.from([0x02, 0x00, 0x10, 0x61]);
-    const bomb = Buffer.concat([Buffer.from("28b52ffd0038", "hex"), ...Array.from({ length: 100 }, () => block), Buffer.from([1, 0, 0])]);
+    const bomb = Buffer.concat([
+      Buffer.from("28b52ffd0038", "hex"),
+      ...Array.from({ length: 100 }, () => block),
+      Buffer.from([1, 0, 0]),
+    ]);
     expect((await refused(inflate(bomb, { limits: { ratioFreeBytes: 2 ** 20 } }))).message).toContain("200-fold");
     expect(await inflate(bomb)).toHaveLength(100 * 131_072);
   });

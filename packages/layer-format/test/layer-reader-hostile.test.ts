@@ -1,6 +1,18 @@
 import { describe, expect, it } from "vitest";
 
-import { archive, base256, END, file, GNU, type HeaderFields, header, long, pax, padded, record } from "./tar-builder.js";
+import {
+  archive,
+  base256,
+  END,
+  file,
+  GNU,
+  type HeaderFields,
+  header,
+  long,
+  pax,
+  padded,
+  record,
+} from "./tar-builder.js";
 import { paths, readLayer, readOne, refusal } from "./read-layer.js";
 
 const link = (fields: HeaderFields): Buffer => header({ type: "2", linkName: "t", ...fields });
@@ -10,7 +22,11 @@ const sparse = (map: string, count: number, size: number, body = ""): Buffer =>
     file("s", body),
   );
 const mapped = (map: string, stored = map.length): Buffer =>
-  archive(pax({ "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "99" }), header({ size: stored }), padded(map));
+  archive(
+    pax({ "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "99" }),
+    header({ size: stored }),
+    padded(map),
+  );
 
 describe("hostile paths", () => {
   it.each([
@@ -65,7 +81,9 @@ describe("hostile paths", () => {
 
   it("refuses a sparse file's name with a NUL, which Go would let through", () => {
     const records = { "GNU.sparse.map": "0,0", "GNU.sparse.numblocks": "1", "GNU.sparse.size": "0" };
-    expect(refusal(archive(pax({ ...records, "GNU.sparse.name": "a\0b" }), file("x")))).toMatchObject({ code: "tar_invalid" });
+    expect(refusal(archive(pax({ ...records, "GNU.sparse.name": "a\0b" }), file("x")))).toMatchObject({
+      code: "tar_invalid",
+    });
   });
 });
 
@@ -136,7 +154,11 @@ describe("hostile headers", () => {
     ["45 bare sign", "tar_invalid", archive(pax({ size: "+" }), file("a"))],
     ["46 letters in an octal field", "tar_invalid", archive(file("a", "", { size: "zz1" }))],
     ["46 digit 8 in an octal field", "tar_invalid", archive(file("a", "", { mode: "0000008" }))],
-    ["46 binary size of over 63 bits", "tar_invalid", archive(file("a", "", { size: Buffer.from("\xbf".repeat(12), "latin1") }))],
+    [
+      "46 binary size of over 63 bits",
+      "tar_invalid",
+      archive(file("a", "", { size: Buffer.from("\xbf".repeat(12), "latin1") })),
+    ],
     ["47 NUL in a PAX path", "tar_invalid", archive(pax({ path: "a\0b" }), file("a"))],
     ["47 NUL in a PAX keyword", "tar_invalid", archive(pax({ "a\0": "b" }), file("a"))],
     ["49 length too short", "tar_invalid", archive(pax("9 path=abc\n"), file("a"))],
@@ -171,7 +193,11 @@ describe("hostile headers", () => {
     ["60 map that is no number", "tar_invalid", mapped("x\n")],
     ["60 data ends inside the map", "tar_invalid", mapped("2\n0\n")],
     ["60 data too small for a map", "tar_invalid", mapped("0\n", 100)],
-    ["60 directory with a map", "tar_invalid", archive(pax({ "GNU.sparse.major": "1", "GNU.sparse.minor": "0" }), header({ type: "5" }))],
+    [
+      "60 directory with a map",
+      "tar_invalid",
+      archive(pax({ "GNU.sparse.major": "1", "GNU.sparse.minor": "0" }), header({ type: "5" })),
+    ],
     ["60 old map in a ustar header", "tar_invalid", archive(header({ type: "S" }))],
     ["62 time that is none", "tar_invalid", archive(pax({ mtime: "1.5x" }), file("a"))],
     ["62 access time that is none", "tar_invalid", archive(pax({ atime: "yesterday" }), file("a"))],
@@ -182,8 +208,16 @@ describe("hostile headers", () => {
     ["63 uid that means none", "layer_invalid", archive(pax({ uid: String(2 ** 32 - 1) }), file("a"))],
     ["device number over 32 bits", "layer_invalid", archive(header({ type: "3", major: base256(2n ** 32n, 8) }))],
     ["64 xattr of 65 KiB", "layer_limit", archive(pax({ "SCHILY.xattr.user.a": "x".repeat(65 * 1024) }), file("a"))],
-    ["64 10,000 xattrs", "layer_limit", archive(pax(Array.from({ length: 10_000 }, (_, i) => record(`SCHILY.xattr.user.${i}`, "x")).join("")), file("a"))],
-    ["64 xattr name of 256 bytes", "layer_limit", archive(pax({ [`SCHILY.xattr.${"n".repeat(256)}`]: "x" }), file("a"))],
+    [
+      "64 10,000 xattrs",
+      "layer_limit",
+      archive(pax(Array.from({ length: 10_000 }, (_, i) => record(`SCHILY.xattr.user.${i}`, "x")).join("")), file("a")),
+    ],
+    [
+      "64 xattr name of 256 bytes",
+      "layer_limit",
+      archive(pax({ [`SCHILY.xattr.${"n".repeat(256)}`]: "x" }), file("a")),
+    ],
     ["64 xattr without a name", "layer_invalid", archive(pax({ "SCHILY.xattr.": "x" }), file("a"))],
   ];
 
@@ -238,7 +272,12 @@ describe("limits", () => {
     ["headerBytes", 8, archive(pax({ mtime: "1" }), file("a")), "over 8 bytes"],
     ["pathBytes", 3, archive(file("abcd")), "over 3 bytes"],
     ["nameBytes", 3, archive(file("ab/abcd")), "over 3 bytes"],
-    ["xattrs", 1, archive(pax({ "SCHILY.xattr.a": "", "SCHILY.xattr.b": "" }), file("a")), "over 1 extended attributes"],
+    [
+      "xattrs",
+      1,
+      archive(pax({ "SCHILY.xattr.a": "", "SCHILY.xattr.b": "" }), file("a")),
+      "over 1 extended attributes",
+    ],
     ["xattrBytes", 1, archive(pax({ "SCHILY.xattr.a": "xx" }), file("a")), "over 1 bytes"],
     ["extents", 1, sparse("0,1,2,1", 2, 10, "ab"), "over 1 extents"],
     ["metadataBytes", 7, archive(file("abcd"), file("efgh")), "over 7 bytes"],
@@ -252,7 +291,14 @@ describe("limits", () => {
   });
 
   it("bounds an old sparse map whose extension blocks never end", () => {
-    const head = header({ type: "S", magic: GNU, raw: [[482, "\x01"], [483, "00000000000\0"]] });
+    const head = header({
+      type: "S",
+      magic: GNU,
+      raw: [
+        [482, "\x01"],
+        [483, "00000000000\0"],
+      ],
+    });
     const block = Buffer.alloc(512);
     block[504] = 1;
     const tar = Buffer.concat([head, ...Array.from({ length: 2050 }, () => block)]);
@@ -260,6 +306,8 @@ describe("limits", () => {
   });
 
   it("keeps the end marker's silence within tarBytes as well", () => {
-    expect(refusal(Buffer.concat([END, Buffer.alloc(4096)]), { limits: { tarBytes: 2048 } })).toMatchObject({ code: "layer_limit" });
+    expect(refusal(Buffer.concat([END, Buffer.alloc(4096)]), { limits: { tarBytes: 2048 } })).toMatchObject({
+      code: "layer_limit",
+    });
   });
 });

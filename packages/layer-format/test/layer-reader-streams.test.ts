@@ -1,5 +1,18 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, linkSync, truncateSync, utimesSync, writeFileSync, openSync, writeSync, closeSync, chmodSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  linkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+  openSync,
+  writeSync,
+  closeSync,
+  chmodSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -21,7 +34,17 @@ const everything = archive(
   header({ name: "s", size: 512 + 700 }),
   padded("2\n0\n300\n4000\n400\n"),
   padded("z".repeat(700)),
-  header({ name: "o", type: "S", magic: GNU, size: 5, raw: [[386, `${"0".repeat(11)}\0${"5".padStart(11, "0")}\0`], [482, "\x01"], [483, `${"12".padStart(11, "0")}\0`]] }),
+  header({
+    name: "o",
+    type: "S",
+    magic: GNU,
+    size: 5,
+    raw: [
+      [386, `${"0".repeat(11)}\0${"5".padStart(11, "0")}\0`],
+      [482, "\x01"],
+      [483, `${"12".padStart(11, "0")}\0`],
+    ],
+  }),
   Buffer.alloc(512),
   padded("abcde"),
   file(".wh.gone", "body"),
@@ -32,7 +55,14 @@ describe("createLayerReader(): chunks", () => {
   it("gives the same for every way of splitting the input", () => {
     const whole = readLayer(everything, { chunks: [everything.length] });
     expect(whole.map(({ entry }) => entry.kind)).toEqual([
-      "directory", "directory", "file", "file", "file", "file", "whiteout", "file",
+      "directory",
+      "directory",
+      "file",
+      "file",
+      "file",
+      "file",
+      "whiteout",
+      "file",
     ]);
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 1500 }), { minLength: 1, maxLength: 20 }), (chunks) => {
@@ -91,19 +121,31 @@ async function extractAll(tar: Uint8Array): Promise<Extracted[]> {
 describe("createLayerReader(): against tar-stream", () => {
   it("agrees on well-formed archives of ASCII names", async () => {
     const name = fc.stringMatching(/^[a-z]{1,8}(\/[a-z]{1,60}){0,4}$/);
-    const entry = fc.record({ name, body: fc.string({ unit: "binary-ascii", maxLength: 1200 }), style: fc.constantFrom("plain", "pax", "gnu") });
+    const entry = fc.record({
+      name,
+      body: fc.string({ unit: "binary-ascii", maxLength: 1200 }),
+      style: fc.constantFrom("plain", "pax", "gnu"),
+    });
     await fc.assert(
       fc.asyncProperty(fc.array(entry, { maxLength: 6 }), async (entries) => {
         const tar = archive(
           ...entries.map(({ name, body, style }) =>
             style === "pax"
-              ? Buffer.concat([pax({ path: name, size: String(body.length) }), header({ name: "x", size: body.length }), padded(body)])
+              ? Buffer.concat([
+                  pax({ path: name, size: String(body.length) }),
+                  header({ name: "x", size: body.length }),
+                  padded(body),
+                ])
               : style === "gnu"
                 ? Buffer.concat([long("L", name), file("x", body, { magic: GNU })])
                 : file(name.slice(0, 99).replace(/\/$/, ""), body),
           ),
         );
-        const ours = readLayer(tar).map(({ entry: e, contents }) => ({ name: e.path, type: e.kind, body: contents.toString("latin1") }));
+        const ours = readLayer(tar).map(({ entry: e, contents }) => ({
+          name: e.path,
+          type: e.kind,
+          body: contents.toString("latin1"),
+        }));
         expect(ours).toEqual(await extractAll(tar));
       }),
       { numRuns: 60 },
@@ -142,7 +184,9 @@ describe.skipIf(!hasGnuTar)("createLayerReader(): archives of GNU tar", () => {
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
   function pack(...options: readonly string[]): ReadEntry[] {
-    return readLayer(execFileSync("tar", ["--sort=name", ...options, "-C", directory, "-cf", "-", "."], { maxBuffer: 1 << 26 }));
+    return readLayer(
+      execFileSync("tar", ["--sort=name", ...options, "-C", directory, "-cf", "-", "."], { maxBuffer: 1 << 26 }),
+    );
   }
 
   function find(entries: readonly ReadEntry[], path: string): ReadEntry {
@@ -162,7 +206,9 @@ describe.skipIf(!hasGnuTar)("createLayerReader(): archives of GNU tar", () => {
     const plain = find(entries, "plain");
     expect(plain.contents.toString()).toBe("plain");
     expect([plain.entry.mode, plain.entry.mtimeSeconds, plain.entry.mtimeNanoseconds]).toEqual([
-      0o750, 1_600_000_000, format === "pax" ? 250_000_000 : 0,
+      0o750,
+      1_600_000_000,
+      format === "pax" ? 250_000_000 : 0,
     ]);
     expect(find(entries, "same").entry).toMatchObject({ kind: "hardlink", linkTarget: "./plain" });
     expect(find(entries, "symlink").entry).toMatchObject({ kind: "symlink", linkTarget: "t".repeat(150) });
@@ -173,7 +219,9 @@ describe.skipIf(!hasGnuTar)("createLayerReader(): archives of GNU tar", () => {
 
   it.each(["ustar", "v7"])("reads --format=%s", (format) => {
     const entries = readLayer(
-      execFileSync("tar", [`--format=${format}`, "-C", directory, "-cf", "-", "plain", "same", "sparse"], { maxBuffer: 1 << 26 }),
+      execFileSync("tar", [`--format=${format}`, "-C", directory, "-cf", "-", "plain", "same", "sparse"], {
+        maxBuffer: 1 << 26,
+      }),
     );
     expect(find(entries, "plain").contents.toString()).toBe("plain");
     expect(find(entries, "same").entry.kind).toBe("hardlink");

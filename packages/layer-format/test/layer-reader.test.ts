@@ -7,10 +7,7 @@ import { paths, readLayer, readOne, refusal } from "./read-layer.js";
 describe("createLayerReader(): entries", () => {
   it("gives every attribute of a file and where its contents begin", () => {
     const [first, second] = readLayer(
-      archive(
-        file("etc/a", "one", { mode: 0o4755, uid: 1000, gid: 20, mtime: 1_700_000_000 }),
-        file("etc/b", "four"),
-      ),
+      archive(file("etc/a", "one", { mode: 0o4755, uid: 1000, gid: 20, mtime: 1_700_000_000 }), file("etc/b", "four")),
     );
     expect(first).toEqual({
       entry: {
@@ -47,15 +44,17 @@ describe("createLayerReader(): entries", () => {
         file("7", "x", { type: "7" }),
       ),
     );
-    expect(entries.map(({ entry: e }) => [e.kind, e.path, e.size, e.linkTarget, e.deviceMajor, e.deviceMinor])).toEqual([
-      ["directory", "d", 0, "", 0, 0],
-      ["symlink", "s", 4, "../x", 0, 0],
-      ["hardlink", "h", 0, "./d/../f", 0, 0],
-      ["char", "c", 0, "", 5, 1],
-      ["block", "b", 0, "", 8, 0],
-      ["fifo", "p", 0, "", 0, 0],
-      ["file", "7", 1, "", 0, 0],
-    ]);
+    expect(entries.map(({ entry: e }) => [e.kind, e.path, e.size, e.linkTarget, e.deviceMajor, e.deviceMinor])).toEqual(
+      [
+        ["directory", "d", 0, "", 0, 0],
+        ["symlink", "s", 4, "../x", 0, 0],
+        ["hardlink", "h", 0, "./d/../f", 0, 0],
+        ["char", "c", 0, "", 5, 1],
+        ["block", "b", 0, "", 8, 0],
+        ["fifo", "p", 0, "", 0, 0],
+        ["file", "7", 1, "", 0, 0],
+      ],
+    );
   });
 
   it("accepts an empty stream, a missing end marker and a lone zero block (57)", () => {
@@ -108,7 +107,10 @@ describe("createLayerReader(): formats", () => {
 
   it("accepts a checksum of signed bytes", () => {
     const signed = header({ name: "\xe9" });
-    const sum = signed.reduce((total, byte, index) => total + (index >= 148 && index < 156 ? 32 : (byte << 24) >> 24), 0);
+    const sum = signed.reduce(
+      (total, byte, index) => total + (index >= 148 && index < 156 ? 32 : (byte << 24) >> 24),
+      0,
+    );
     expect(paths(archive(header({ name: "\xe9", checksum: `${sum.toString(8).padStart(6, "0")}\0 ` })))).toEqual([
       "file \xe9",
     ]);
@@ -133,7 +135,9 @@ describe("createLayerReader(): formats", () => {
       "directory dir",
       "file f",
     ]);
-    expect(paths(archive(long("L", "long/"), header({ name: "x", type: "\0", magic: GNU })))).toEqual(["directory long"]);
+    expect(paths(archive(long("L", "long/"), header({ name: "x", type: "\0", magic: GNU })))).toEqual([
+      "directory long",
+    ]);
     expect(paths(archive(file("f/")))).toEqual(["file f"]);
   });
 
@@ -216,7 +220,13 @@ describe("createLayerReader(): PAX", () => {
   });
 
   it("ignores global headers, and with them what came before (51)", () => {
-    const tar = archive(pax({ path: "global", size: "9" }, "g"), file("a", "x"), pax({ path: "lost" }), pax({}, "g"), file("b"));
+    const tar = archive(
+      pax({ path: "global", size: "9" }, "g"),
+      file("a", "x"),
+      pax({ path: "lost" }),
+      pax({}, "g"),
+      file("b"),
+    );
     expect(paths(tar)).toEqual(["file a", "file b"]);
   });
 });
@@ -260,9 +270,9 @@ describe("createLayerReader(): sparse files", () => {
         record("GNU.sparse.numbytes", "3") +
         record("GNU.sparse.offset", "20") +
         record("GNU.sparse.numbytes", "2"),
-      "0.1": record("GNU.sparse.size", "30") + record("GNU.sparse.numblocks", "2") + record("GNU.sparse.map", "10,3,20,2"),
-      "1.0":
-        record("GNU.sparse.major", "1") + record("GNU.sparse.minor", "0") + record("GNU.sparse.realsize", "30"),
+      "0.1":
+        record("GNU.sparse.size", "30") + record("GNU.sparse.numblocks", "2") + record("GNU.sparse.map", "10,3,20,2"),
+      "1.0": record("GNU.sparse.major", "1") + record("GNU.sparse.minor", "0") + record("GNU.sparse.realsize", "30"),
     }[version];
     const inData = version === "1.0";
     const tar = archive(
@@ -288,7 +298,13 @@ describe("createLayerReader(): sparse files", () => {
   it("has no extents for a map without holes, and empty ones for nothing but a hole", () => {
     const mapped = (map: string, size: string, body: string): Buffer =>
       archive(
-        pax({ "GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.size": size, "GNU.sparse.numblocks": map === "" ? "0" : "1", "GNU.sparse.map": map }),
+        pax({
+          "GNU.sparse.major": "0",
+          "GNU.sparse.minor": "1",
+          "GNU.sparse.size": size,
+          "GNU.sparse.numblocks": map === "" ? "0" : "1",
+          "GNU.sparse.map": map,
+        }),
         file("s", body),
       );
     expect(readOne(mapped("0,5", "5", "abcde")).entry).not.toHaveProperty("extents");

@@ -62,7 +62,12 @@ export function record(keyword: string, value: string): string {
 }
 
 export function pax(records: Readonly<Record<string, string>> | string, type = "x"): Buffer {
-  const body = typeof records === "string" ? records : Object.entries(records).map(([k, v]) => record(k, v)).join("");
+  const body =
+    typeof records === "string"
+      ? records
+      : Object.entries(records)
+          .map(([k, v]) => record(k, v))
+          .join("");
   return file("PaxHeader", body, { type });
 }
 

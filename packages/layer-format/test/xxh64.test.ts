@@ -10,14 +10,20 @@ function low(bytes: Uint8Array): number {
 }
 
 const MASK = (1n << 64n) - 1n;
-const P = [0x9e3779b185ebca87n, 0xc2b2ae3d27d4eb4fn, 0x165667b19e3779f9n, 0x85ebca77c2b2ae63n, 0x27d4eb2f165667c5n] as const;
+const P: readonly [bigint, bigint, bigint, bigint, bigint] = [
+  0x9e3779b185ebca87n,
+  0xc2b2ae3d27d4eb4fn,
+  0x165667b19e3779f9n,
+  0x85ebca77c2b2ae63n,
+  0x27d4eb2f165667c5n,
+];
 const rotate = (value: bigint, bits: bigint): bigint => ((value << bits) | (value >> (64n - bits))) & MASK;
 const round = (lane: bigint, input: bigint): bigint => (rotate((lane + input * P[1]) & MASK, 31n) * P[0]) & MASK;
 
 /** The specification, word by word, in big integers. */
 function model(bytes: Buffer): number {
   let at = 0;
-  let hash = P[4];
+  let hash: bigint = P[4];
   if (bytes.length >= 32) {
     let lanes = [(P[0] + P[1]) & MASK, P[1], 0n, -P[0] & MASK];
     for (; at + 32 <= bytes.length; at += 32) {

@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 
 import { fixtures, startFixtureRegistry } from "@lamella/fixtures";
 import { bootDisk, debianKernel, missing } from "@lamella/oracles";
@@ -8,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { lamella } from "./lamella.js";
 
+const ROOT = join(import.meta.dirname, "../../..");
 const reason = missing(["root", "docker-registry", "qemu-system-x86_64", "busybox", "cpio"]);
 
 describe.skipIf(reason !== undefined)(`debian-slim boots (${reason ?? "in QEMU, by Debian's cloud kernel"})`, () => {
@@ -27,3 +30,18 @@ describe.skipIf(reason !== undefined)(`debian-slim boots (${reason ?? "in QEMU, 
     expect(report.booted, report.console).toBe(true);
   });
 });
+
+describe.skipIf(reason !== undefined)(
+  `the sample of npm start boots (${reason ?? "in QEMU, by Debian's cloud kernel"})`,
+  () => {
+    beforeAll(async () => {
+      await promisify(execFile)(process.execPath, [join(ROOT, "tools/demo/dist/main.js")]);
+    });
+
+    it.each(["ext4", "erofs", "cpio"] as const)("from %s", async (format) => {
+      const image = join(ROOT, `demo/sample.${format}`);
+      const report = await bootDisk({ image, format, kernel: await debianKernel() });
+      expect(report.booted, report.console).toBe(true);
+    });
+  },
+);

@@ -95,19 +95,21 @@ function asText(entry: Entry): string {
 }
 
 function permissions(mode: number): string {
-  const letters = [...(mode & 0o777).toString(2).padStart(9, "0")].map((bit, at) =>
-    bit === "1" ? "rwx"[at % 3] : "-",
+  const letters = Array.from((mode & 0o777).toString(2).padStart(9, "0"), (bit, at) =>
+    bit === "1" ? RWX[at % 3] : "-",
   );
-  const special: [number, number, string][] = [
-    [0o4000, 2, "sS"],
-    [0o2000, 5, "sS"],
-    [0o1000, 8, "tT"],
-  ];
-  for (const [bit, at, [set, bare]] of special.map(([bit, at, pair]) => [bit, at, [...pair]] as const)) {
-    if (mode & bit) letters[at] = letters[at] === "x" ? set : bare;
+  for (const { bit, at, executable, bare } of SPECIAL) {
+    if (mode & bit) letters[at] = letters[at] === "x" ? executable : bare;
   }
   return letters.join("");
 }
+
+const RWX = ["r", "w", "x"];
+const SPECIAL = [
+  { bit: 0o4000, at: 2, executable: "s", bare: "S" },
+  { bit: 0o2000, at: 5, executable: "s", bare: "S" },
+  { bit: 0o1000, at: 8, executable: "t", bare: "T" },
+];
 
 function time(seconds: number): string {
   const date = new Date(seconds * 1000);

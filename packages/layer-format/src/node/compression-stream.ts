@@ -15,6 +15,8 @@ export async function* transformBytes(
   damaged: (rule: string, cause?: unknown) => Error,
   { signal }: CallOptions,
 ): AsyncGenerator<Uint8Array> {
+  if (signal?.aborted) transform.destroy();
+  signal?.throwIfAborted();
   const feed: Feed = { bytes: 0, error: undefined };
   const abort = (): void => void transform.destroy();
   signal?.addEventListener("abort", abort, { once: true });

@@ -6,7 +6,7 @@ import { Decompress } from "fzstd";
 
 import { LayerFormatError } from "../errors.js";
 import { createXxh64, type Xxh64 } from "../xxh64.js";
-import { createZstdFrameReader } from "../zstd-frames.js";
+import { createZstdFrameReader, type ZstdFrameSink } from "../zstd-frames.js";
 import { transformBytes } from "./compression-stream.js";
 
 /** From Node 22.15 on; the types are those of Node 20. */
@@ -32,7 +32,7 @@ export function decompressZstd(source: AsyncIterable<Uint8Array>, options: ZstdO
   return portable || createZstdDecompress === undefined
     ? decompressPortably(source, options)
     : transformBytes(
-        checkFrames(source, options.windowBytes),
+        cutFrames(source, options.windowBytes),
         createZstdDecompress({
           chunkSize: CHUNK_BYTES,
           params: { [ZSTD_D_WINDOW_LOG_MAX]: Math.max(10, Math.ceil(Math.log2(options.windowBytes))) },
@@ -42,17 +42,41 @@ export function decompressZstd(source: AsyncIterable<Uint8Array>, options: ZstdO
       );
 }
 
-/** zlib would accept a truncated stream and allocate any window that the first frame asks for. */
-async function* checkFrames(source: AsyncIterable<Uint8Array>, windowBytes: number): AsyncGenerator<Uint8Array> {
-  const frames = createZstdFrameReader({ begin: ignore, bytes: ignore, end: ignore }, windowBytes);
+/**
+ * Frames as zlib needs them: it stops where one ends inside a chunk, accepts a truncated one and allocates whatever window it
+ * asks for. So chunks end with their frame, and skippable frames are left out.
+ */
+async function* cutFrames(source: AsyncIterable<Uint8Array>, windowBytes: number): AsyncGenerator<Uint8Array> {
+  const ready: Uint8Array[] = [];
+  let pieces: Uint8Array[] = [];
+  const gather = (bytes: Uint8Array): void => void pieces.push(new Uint8Array(bytes));
+  const release = (): void => {
+    if (pieces.length > 0) ready.push(Buffer.concat(pieces));
+    pieces = [];
+  };
+  const sink: ZstdFrameSink = {
+    begin: gather,
+    block: gather,
+    endBlock: () => undefined,
+    end(_contentSize, checksum) {
+      if (checksum !== undefined) gather(littleEndian(checksum));
+      release();
+    },
+  };
+  const frames = createZstdFrameReader(sink, windowBytes);
   for await (const chunk of source) {
     frames.push(chunk);
-    yield chunk;
+    release();
+    yield* ready.splice(0);
   }
   frames.end();
 }
 
-function ignore(): void {}
+function littleEndian(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
+}
 
 async function* decompressPortably(
   source: AsyncIterable<Uint8Array>,
@@ -77,23 +101,34 @@ interface Frame {
   bytes: number;
 }
 
-/** Decodes frame by frame, and checks what fzstd leaves unchecked: the content's size and its checksum. */
-function createFrameDecoder(output: (bytes: Uint8Array) => void): Parameters<typeof createZstdFrameReader>[0] {
+const CHECKSUM_FLAG = 0x04;
+
+/** Decodes block by block, and checks what fzstd leaves unchecked: the content's size and its checksum. */
+function createFrameDecoder(output: (bytes: Uint8Array) => void): ZstdFrameSink {
   let frame: Frame | undefined;
+  /** fzstd is given whole blocks, and told of the last: it would wait for more of a frame of under 18 bytes. */
+  let pieces: Uint8Array[] = [];
+
   return {
-    begin() {
+    begin(header) {
       const current: Frame = { decoder: new Decompress(take), hash: createXxh64(), bytes: 0 };
-      frame = current;
       function take(bytes: Uint8Array): void {
         current.bytes += bytes.length;
         current.hash.update(bytes);
         output(bytes);
       }
+      frame = current;
+      pieces = [Object.assign(new Uint8Array(header), { 4: (header[4] ?? 0) & ~CHECKSUM_FLAG })];
     },
-    bytes(bytes) {
+    block(bytes) {
+      // Not slice(), which gives no copy of a Buffer.
+      pieces.push(new Uint8Array(bytes));
+    },
+    endBlock(isLast) {
+      const block = Buffer.concat(pieces);
+      pieces = [];
       try {
-        // A copy: the decoder keeps a block's pieces until it is whole.
-        frame?.decoder.push(bytes.slice());
+        frame?.decoder.push(block, isLast);
       } catch (error) {
         throw damaged("a block cannot be decoded", error);
       }

@@ -5,7 +5,7 @@ import type { Descriptor, Digest, DigestAlgorithm } from "@lamella/refs";
 
 import type { ConformanceGroup, RegistryFixture } from "./fixture.js";
 
-export interface SendOptions {
+interface SendOptions {
   readonly headers?: Record<string, string>;
   readonly body?: Uint8Array | AsyncIterable<Uint8Array>;
 }
@@ -22,12 +22,12 @@ export interface Client {
   pushImage(repository: string, reference: string, text: string): Promise<PushedManifest>;
 }
 
-export interface PutManifest {
+interface PutManifest {
   readonly mediaType: string | undefined;
   readonly body: Uint8Array;
 }
 
-export interface PushedManifest {
+interface PushedManifest {
   readonly body: Uint8Array;
   readonly descriptor: Descriptor;
 }
