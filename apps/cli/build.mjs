@@ -1,22 +1,3 @@
-/** Bundles the command into one file that runs alone. */
-import { chmodSync, readFileSync } from "node:fs";
+import { bundle } from "@lamella/presets/bundle";
 
-import { build } from "esbuild";
-
-const outfile = "dist/lamella.mjs";
-await build({
-  entryPoints: ["dist/js/main.js"],
-  outfile,
-  bundle: true,
-  platform: "node",
-  target: "node20.19",
-  format: "esm",
-  minifySyntax: true,
-  define: { VERSION: JSON.stringify(JSON.parse(readFileSync("package.json", "utf8")).version) },
-  legalComments: "eof",
-  // some dependencies are CommonJS and call require()
-  banner: {
-    js: '#!/usr/bin/env node\nimport { createRequire as _createRequire } from "node:module";\nconst require = _createRequire(import.meta.url);',
-  },
-});
-chmodSync(outfile, 0o755);
+await bundle("dist/lamella.mjs");

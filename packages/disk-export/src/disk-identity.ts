@@ -6,6 +6,7 @@ import { DiskExportError } from "./errors.js";
 
 const UUID_TEXT = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const BATCH_LENGTH = 64 << 10;
+const LABEL_BYTES = 16;
 
 /** Takes a tree's entries in order and names the tree: the same metadata and the same purpose give the same UUID. */
 export interface DiskIdentity {
@@ -58,6 +59,17 @@ export function parseUuid(text: string): Uint8Array {
   if (!UUID_TEXT.test(text))
     throw new DiskExportError("option_invalid", `cannot use UUID ${JSON.stringify(text)}: not 8-4-4-4-12 hex digits`);
   return hexToBytes(text.replaceAll("-", ""));
+}
+
+/**
+ * The bytes of a volume's name; ext4 and EROFS have room for sixteen.
+ * @throws {DiskExportError} `option_invalid`
+ */
+export function encodeLabel(label: string): Uint8Array {
+  const bytes = new TextEncoder().encode(label);
+  if (bytes.length <= LABEL_BYTES) return bytes;
+  const limit = `it has ${bytes.length} bytes, the limit is ${LABEL_BYTES}`;
+  throw new DiskExportError("option_invalid", `cannot use label ${JSON.stringify(label)}: ${limit}`);
 }
 
 /** Length-framed, so that no two lists of fields are the same text. */

@@ -38,7 +38,6 @@ export const SUPERBLOCK_BYTES = 128;
 export const SUPERBLOCK_MAGIC = 0xe0f5e1e2;
 /** `EROFS_FEATURE_COMPAT_SB_CHKSUM | EROFS_FEATURE_COMPAT_MTIME` */
 export const FEATURES_COMPAT = 0x3;
-export const LABEL_BYTES = 16;
 
 /** Offsets in `struct erofs_super_block`. */
 export const SUPERBLOCK = {

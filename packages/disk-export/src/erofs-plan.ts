@@ -2,13 +2,13 @@ import { byteStringToBytes } from "@lamella/layer-format";
 import type { FileTree } from "@lamella/layer-format";
 import type { CallOptions } from "@lamella/refs";
 
-import { createDiskIdentity, parseUuid } from "./disk-identity.js";
+import { createDiskIdentity, encodeLabel, parseUuid } from "./disk-identity.js";
 import type { DiskPlan, Segment } from "./disk-plan.js";
 import { directoryBlocks } from "./erofs-directory.js";
 import { blockCount, headLength, inodeNid } from "./erofs-inode.js";
 import type { ErofsInode } from "./erofs-inode.js";
 import { recordLength, writeInode } from "./erofs-inode-writer.js";
-import { BLOCK_BYTES, LABEL_BYTES, SUPERBLOCK_OFFSET } from "./erofs-layout.js";
+import { BLOCK_BYTES, SUPERBLOCK_OFFSET } from "./erofs-layout.js";
 import { placeInodes } from "./erofs-placement.js";
 import type { ErofsPlacement } from "./erofs-placement.js";
 import { encodeSuperblock } from "./erofs-superblock.js";
@@ -95,13 +95,4 @@ function addBlocks(list: SegmentList<ErofsInode>, inode: ErofsInode): void {
   } else {
     list.addData(start, entry, 0, inode.size - inode.tailLength);
   }
-}
-
-function encodeLabel(label: string): Uint8Array {
-  const bytes = new TextEncoder().encode(label);
-  if (bytes.length <= LABEL_BYTES) return bytes;
-  throw new DiskExportError(
-    "option_invalid",
-    `cannot use label ${JSON.stringify(label)}: it has ${bytes.length} bytes, the limit is ${LABEL_BYTES}`,
-  );
 }

@@ -36,7 +36,6 @@ export const INODES_PER_GROUP_MAX = 32768;
 export const SUPERBLOCK_OFFSET = 1024;
 export const SUPERBLOCK_BYTES = 1024;
 export const SUPERBLOCK_MAGIC = 0xef53;
-export const LABEL_BYTES = 16;
 
 /** Offsets in `struct ext4_super_block`. */
 export const SUPERBLOCK = {

@@ -1,14 +1,14 @@
 import type { FileTree } from "@lamella/layer-format";
 import type { CallOptions } from "@lamella/refs";
 
-import { createDiskIdentity, parseUuid } from "./disk-identity.js";
+import { createDiskIdentity, encodeLabel, parseUuid } from "./disk-identity.js";
 import type { DiskPlan, Segment } from "./disk-plan.js";
 import { DiskExportError } from "./errors.js";
 import { createAllocator } from "./ext4-allocator.js";
 import { checksumSeed } from "./ext4-checksum.js";
 import { countExtentBlocks, countExtents } from "./ext4-extents.js";
 import { createGroups } from "./ext4-groups.js";
-import { BLOCK_BYTES, LABEL_BYTES } from "./ext4-layout.js";
+import { BLOCK_BYTES } from "./ext4-layout.js";
 import { listMetadata } from "./ext4-metadata.js";
 import { placeInodes } from "./ext4-placement.js";
 import { encodeResizeMap } from "./ext4-resize.js";
@@ -90,13 +90,6 @@ function measure(inodes: InodeTable): Demand {
 
 function inOrder(segments: Segment[]): Segment[] {
   return segments.sort((left, right) => left.offset - right.offset);
-}
-
-function encodeLabel(label: string): Uint8Array {
-  const bytes = new TextEncoder().encode(label);
-  if (bytes.length <= LABEL_BYTES) return bytes;
-  const limit = `it has ${bytes.length} bytes, the limit is ${LABEL_BYTES}`;
-  throw new DiskExportError("option_invalid", `cannot use label ${JSON.stringify(label)}: ${limit}`);
 }
 
 function requireEpoch(epochSeconds: number): void {
