@@ -4,14 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import { fixtures, startFixtureRegistry } from "@lamella/fixtures";
+import { fixtures, missingForFixtures, startFixtureRegistry } from "@lamella/fixtures";
 import { bootDisk, debianKernel, missing } from "@lamella/oracles";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { lamella } from "./lamella.js";
 
 const ROOT = join(import.meta.dirname, "../../..");
-const reason = missing(["root", "docker-registry", "qemu-system-x86_64", "busybox", "cpio"]);
+const reason = missing(["root", "docker-registry", "qemu-system-x86_64", "busybox", "cpio"]) ?? missingForFixtures();
 
 describe.skipIf(reason !== undefined)(`debian-slim boots (${reason ?? "in QEMU, by Debian's cloud kernel"})`, () => {
   let work = "";

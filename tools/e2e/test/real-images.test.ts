@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 
-import { fixtures, startFixtureRegistry } from "@lamella/fixtures";
+import { fixtures, missingForFixtures, startFixtureRegistry } from "@lamella/fixtures";
 import type { Fixtures, ImageName, RunningRegistry } from "@lamella/fixtures";
 import {
   compareTrees,
@@ -27,7 +27,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { lamella } from "./lamella.js";
 
 const TOOLS = ["docker-registry", "umoci", "containerd", "e2fsck", "fsck.erofs", "mount", "bsdtar"];
-const reason = missing(["root", ...TOOLS]);
+const reason = missing(["root", ...TOOLS]) ?? missingForFixtures();
 
 const IMAGES: readonly { image: ImageName; tag: string }[] = [
   { image: "debian-slim", tag: "latest" },
