@@ -1,6 +1,4 @@
-import { homedir } from "node:os";
-import { join } from "node:path";
-
+import { defaultStoreDirectory } from "@lamella/image-store";
 import { hostPlatform, parsePlatform } from "@lamella/refs";
 import type { Platform } from "@lamella/refs";
 import { InvalidArgumentError, Option } from "commander";
@@ -30,7 +28,11 @@ export function addGlobalOptions(command: Command): Command {
         .default(hostPlatform(), "this machine's")
         .argParser(argument(parsePlatform)),
     )
-    .addOption(new Option("--root <dir>", "where images are kept").env("LAMELLA_ROOT").default(defaultRoot()))
+    .addOption(
+      new Option("--root <dir>", "where images are kept")
+        .env("LAMELLA_ROOT")
+        .default(defaultStoreDirectory(process.env)),
+    )
     .option("--plain-http <host...>", "speak HTTP, not HTTPS, with these hosts (loopback needs no telling)", []);
 }
 
@@ -45,8 +47,4 @@ function argument<T>(parse: (text: string) => T): (text: string) => T {
         : new InvalidArgumentError(error instanceof Error ? error.message : String(error));
     }
   };
-}
-
-function defaultRoot(): string {
-  return join(process.env["XDG_DATA_HOME"] ?? join(homedir(), ".local/share"), "lamella");
 }

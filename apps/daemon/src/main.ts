@@ -1,8 +1,9 @@
+import { defaultStoreDirectory } from "@lamella/image-store";
 import { Command } from "commander";
 
 import { startDaemon } from "./daemon.js";
 import type { Daemon } from "./daemon.js";
-import { defaultListen, defaultRoot } from "./default-paths.js";
+import { defaultListen } from "./default-listen.js";
 import { DaemonError } from "./errors.js";
 import { parseListenAddress } from "./listen-address.js";
 
@@ -33,7 +34,7 @@ async function main(): Promise<void> {
     .parse();
   const flags: Flags = program.opts();
   try {
-    const root = flags.root ?? defaultRoot(process.env);
+    const root = flags.root ?? defaultStoreDirectory(process.env);
     const listen = parseListenAddress(flags.listen ?? defaultListen(process.env));
     const daemon = await startDaemon({ root, listen, onError: report });
     stopOnSignals(daemon);

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { defaultListen, defaultRoot } from "../src/default-paths.js";
+import { defaultListen } from "../src/default-listen.js";
 import { isLoopbackHost, parseListenAddress } from "../src/listen-address.js";
 
 describe("parseListenAddress()", () => {
@@ -69,20 +69,12 @@ describe("isLoopbackHost()", () => {
   });
 });
 
-describe("default paths", () => {
-  it("prefer LAMELLA_ROOT to the XDG data directory to HOME", () => {
-    const env = { LAMELLA_ROOT: "/store", XDG_DATA_HOME: "/data", HOME: "/home/a" };
-    expect(defaultRoot(env)).toBe("/store");
-    expect(defaultRoot({ ...env, LAMELLA_ROOT: "" })).toBe("/data/lamella");
-    expect(defaultRoot({ HOME: "/home/a" })).toBe("/home/a/.local/share/lamella");
-  });
-
-  it("put the socket into the XDG runtime directory", () => {
+describe("defaultListen()", () => {
+  it("puts the socket into the XDG runtime directory", () => {
     expect(defaultListen({ XDG_RUNTIME_DIR: "/run/user/1" })).toBe("unix:/run/user/1/lamella/lamellad.sock");
   });
 
-  it("say which variable is missing", () => {
-    expect(() => defaultRoot({})).toThrow(/HOME is not set; give --root/);
+  it("says which variable is missing", () => {
     expect(() => defaultListen({})).toThrow(/XDG_RUNTIME_DIR is not set; give --listen/);
   });
 });

@@ -12,3 +12,4 @@ export { pullImage } from "./pull.js";
 export type { PullOptions } from "./pull.js";
 export { openSource } from "./source.js";
 export type { Source } from "./source.js";
+export { defaultStoreDirectory } from "./store-directory.js";
