@@ -64,7 +64,12 @@ try {
       const reference = `${registry.address}/${image}:latest`;
       const skopeo = `skopeo --insecure-policy copy -q --src-tls-verify=false docker://${reference} oci:$W/oci:latest`;
       const unpack = `umoci unpack --image $W/oci:latest $W/bundle 2>$W/log`;
-      compare(`${image}: pull | skopeo copy`, place, `${lamella} pull -q --root $W/root ${reference}`, skopeo);
+      compare(
+        `${image}: pull, readable | skopeo, umoci unpack`,
+        place,
+        `${lamella} pull -q --root $W/root ${reference}`,
+        `${skopeo}; ${unpack}`,
+      );
       compare(
         `${image}: ext4 disk | skopeo, umoci, mke2fs -d`,
         place,

@@ -1,4 +1,4 @@
-import { createReadStream, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 
 import { byteString } from "@lamella/layer-format";
 import type { TarInput } from "@lamella/layer-format";
@@ -119,6 +119,9 @@ function hostFile({ from, to }: HostFile): TarInput {
   return {
     ...node(to, "file", mode & 0o755),
     size,
-    contents: () => createReadStream(from, { highWaterMark: 1 << 18 }),
+    // small files, thousands of them: a stream for each would take longer than all the rest
+    async *contents() {
+      yield readFileSync(from);
+    },
   };
 }
