@@ -1,3 +1,5 @@
+import { CommanderError } from "commander";
+
 import { EXIT, exitStatus, Interrupted } from "./exit-status.js";
 import { createProgram } from "./program.js";
 
@@ -11,7 +13,7 @@ try {
 } catch (error) {
   const status = exitStatus(error);
   // commander has printed its own
-  if (status !== EXIT.ok && !(error instanceof Error && error.name === "CommanderError")) {
+  if (!(error instanceof CommanderError)) {
     process.stderr.write(`lamella: ${error instanceof Error ? error.message : String(error)}\n`);
     const hint = hintFor(status);
     if (hint !== undefined && !(error instanceof Interrupted)) process.stderr.write(`  ${hint}\n`);

@@ -33,7 +33,14 @@ export function addGlobalOptions(command: Command): Command {
         .env("LAMELLA_ROOT")
         .default(defaultStoreDirectory(process.env)),
     )
-    .option("--plain-http <host...>", "speak HTTP, not HTTPS, with these hosts (loopback needs no telling)", []);
+    .addOption(
+      new Option(
+        "--plain-http <host>",
+        "speak HTTP, not HTTPS, with this host; may be repeated (loopback needs no telling)",
+      )
+        .argParser((host: string, hosts: string[]) => [...hosts, host])
+        .default([], "none"),
+    );
 }
 
 /** An argument parser out of one that throws errors of its own. */

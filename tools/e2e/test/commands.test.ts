@@ -136,7 +136,9 @@ describe("lamella", () => {
       ["disk", source, "-o", "x", "--format", "ntfs"],
       ["ls", source, "--platform", "a"],
     ]) {
-      expect((await lamella(args)).status, args.join(" ")).toBe(2);
+      const run = await lamella(args);
+      expect(run.status, args.join(" ")).toBe(2);
+      expect(run.stderr, args.join(" ")).toMatch(/^error: .*\n\(add --help/);
     }
     expect((await lamella(["disk", source, "-o", "x.erofs", "--size", "1G"])).status).toBe(2);
   });

@@ -79,7 +79,7 @@ describe.skipIf(lacking !== undefined)(`compareTrees() ${lacking ?? ""}`, () => 
     if (!expected.includes("missing")) expect(fields).toHaveLength(expected.split(",").length);
   });
 
-  it.skipIf(!have("root"))("sees another owner, another group and another device number", async () => {
+  it.skipIf(!have("root"))("sees another owner, another group and another device number (needs root)", async () => {
     expect(await fieldsAfter("chown 1:2 etc/empty")).toEqual(["etc/empty: uid", "etc/empty: gid"]);
     await withScratch(async (scratch) => {
       await sh(scratch, "mkdir a b; mknod a/d c 1 3; mknod b/d c 1 5; touch -d @0 a/d b/d a b");
