@@ -2,6 +2,7 @@ import { sha256, sha384, sha512 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 
 import { RefsError } from "./errors.js";
+import { quote } from "./quotation.js";
 
 /** The algorithms of the OCI image specification (descriptor.md, "Registered algorithms"), and sha384 as Docker's grammar has it. */
 export type DigestAlgorithm = "sha256" | "sha384" | "sha512";
@@ -17,6 +18,8 @@ export interface Digester {
 
 const HEX_LENGTH: Readonly<Record<DigestAlgorithm, number>> = { sha256: 64, sha384: 96, sha512: 128 };
 const PORTABLE = { sha256, sha384, sha512 };
+/** OCI image-spec, descriptor.md: an algorithm is lower-case words with one of `+ . _ -` between them. */
+const ALGORITHM = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*$/;
 const LOWER_HEX = /^[0-9a-f]+$/;
 
 /**
@@ -27,18 +30,19 @@ export function parseDigest(text: string): Digest {
   const colon = text.indexOf(":");
   const algorithm = text.slice(0, Math.max(colon, 0));
   const hex = text.slice(colon + 1);
-  if (colon < 1 || hex === "")
-    throw new RefsError("digest_invalid", `cannot parse digest ${show(text)}: not algorithm:hex`);
+  if (!ALGORITHM.test(algorithm) || hex === "") {
+    throw new RefsError("digest_invalid", `cannot parse digest ${quote(text)}: not algorithm:hex`);
+  }
   if (!isAlgorithm(algorithm)) {
     throw new RefsError(
       "digest_unsupported",
-      `cannot parse digest ${show(text)}: algorithm is not sha256, sha384 or sha512`,
+      `cannot parse digest ${quote(text)}: algorithm is not sha256, sha384 or sha512`,
     );
   }
   if (hex.length !== HEX_LENGTH[algorithm] || !LOWER_HEX.test(hex)) {
     throw new RefsError(
       "digest_invalid",
-      `cannot parse digest ${show(text)}: not ${HEX_LENGTH[algorithm]} lower-case hex digits`,
+      `cannot parse digest ${quote(text)}: not ${HEX_LENGTH[algorithm]} lower-case hex digits`,
     );
   }
   return `${algorithm}:${hex}`;
@@ -76,8 +80,4 @@ export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = "sha256
 
 function isAlgorithm(text: string): text is DigestAlgorithm {
   return Object.hasOwn(HEX_LENGTH, text);
-}
-
-function show(text: string): string {
-  return JSON.stringify(text.length > 160 ? `${text.slice(0, 160)}…` : text);
 }

@@ -15,7 +15,7 @@ export class LamellaError<Code extends string = string> extends Error {
 /**
  * - `reference_*`: the text is not an image reference; the suffix names the rule.
  * - `digest_invalid`, `digest_unsupported`: the text is not `algorithm:hex`, or the algorithm is not one of ours.
- * - `platform_invalid`: the text is not `os/arch[/variant]`.
+ * - `platform_invalid`: the text is not `os[(version+feature)]/arch[/variant]`.
  * - `document_invalid`: a manifest, index or config breaks its specification.
  * - `document_too_large`: a document is over its cap.
  * - `digest_mismatch`, `size_mismatch`: bytes are not those that their descriptor promised.

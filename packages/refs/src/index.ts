@@ -46,8 +46,9 @@ export {
   OCI_LAYER_ZSTD,
   OCI_MANIFEST,
 } from "./media-types.js";
-export { formatPlatform, hostPlatform, normalizePlatform, parsePlatform, type Platform } from "./platform.js";
+export { hostPlatform, normalizePlatform, type Platform } from "./platform.js";
 export { matchPlatform, selectPlatform } from "./platform-match.js";
+export { formatPlatform, parsePlatform } from "./platform-specifier.js";
 export { quote } from "./quotation.js";
 export {
   familiarReference,
@@ -59,4 +60,5 @@ export {
   type Reference,
   withDefaultTag,
 } from "./reference.js";
+export { type ResolvedReference, resolveReference } from "./resolve.js";
 export { collectContent, verifyContent } from "./verify.js";

@@ -1,6 +1,3 @@
-import { RefsError } from "./errors.js";
-import { quote } from "./quotation.js";
-
 /** A platform as image indexes and configs name it (OCI image-spec, image-index.md). */
 export interface Platform {
   readonly os: string;
@@ -9,8 +6,6 @@ export interface Platform {
   readonly osVersion?: string;
   readonly osFeatures?: readonly string[];
 }
-
-const COMPONENT = /^[A-Za-z0-9_.-]{1,64}$/;
 
 /** Architectures whose usual variant is left out, or put in, so that one platform has one form. */
 const ARCHITECTURE_ALIASES: Readonly<Record<string, { architecture: string; variant?: string }>> = {
@@ -31,32 +26,8 @@ const NODE_ARCHITECTURES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Reads `os/arch[/variant]` and gives its normal form.
- * @throws {RefsError} `platform_invalid`
- */
-export function parsePlatform(text: string): Platform {
-  const parts = text.split("/");
-  const [os, architecture, variant] = parts;
-  if (
-    os === undefined ||
-    architecture === undefined ||
-    parts.length > 3 ||
-    !parts.every((part) => COMPONENT.test(part))
-  ) {
-    throw new RefsError("platform_invalid", `cannot parse platform ${quote(text)}: not os/arch[/variant]`);
-  }
-  return normalizePlatform({ os, architecture, ...(variant !== undefined && { variant }) });
-}
-
-/** `os/arch[/variant]` of the normal form; {@link parsePlatform} reads it back. */
-export function formatPlatform(platform: Platform): string {
-  const { os, architecture, variant } = normalizePlatform(platform);
-  return variant === undefined ? `${os}/${architecture}` : `${os}/${architecture}/${variant}`;
-}
-
-/**
  * One form for each platform: lower case, `x86_64` is `amd64`, `aarch64` is `arm64`; the implied variants `arm64/v8` and `amd64/v1`
- * are left out, and 32-bit `arm` without a variant is `v7`.
+ * are left out, and 32-bit `arm` without a variant is `v7`. Features are sorted, each named once; an empty version is left out.
  */
 export function normalizePlatform(platform: Platform): Platform {
   const os = platform.os.toLowerCase();
@@ -64,12 +35,13 @@ export function normalizePlatform(platform: Platform): Platform {
   const alias = Object.hasOwn(ARCHITECTURE_ALIASES, named) ? ARCHITECTURE_ALIASES[named] : undefined;
   const architecture = alias?.architecture ?? named;
   const variant = alias?.variant ?? normalVariant(architecture, platform.variant?.toLowerCase() ?? "");
+  const osFeatures = [...new Set(platform.osFeatures)].filter((feature) => feature !== "").toSorted();
   return {
     os: os === "macos" ? "darwin" : os,
     architecture,
     ...(variant !== "" && { variant }),
-    ...(platform.osVersion !== undefined && { osVersion: platform.osVersion }),
-    ...(platform.osFeatures !== undefined && { osFeatures: platform.osFeatures }),
+    ...(platform.osVersion !== undefined && platform.osVersion !== "" && { osVersion: platform.osVersion }),
+    ...(osFeatures.length > 0 && { osFeatures }),
   };
 }
 

@@ -15,6 +15,9 @@ export interface Reference {
 export const MAX_PATH_LENGTH = 255;
 export const MAX_TAG_LENGTH = 128;
 
+/** What a reference without tag and digest means. */
+export const DEFAULT_TAG = "latest";
+
 const DEFAULT_DOMAIN = "docker.io";
 const LEGACY_DEFAULT_DOMAIN = "index.docker.io";
 const OFFICIAL_PREFIX = "library/";
@@ -68,10 +71,10 @@ export function familiarReference(reference: Reference): string {
   return meansTheSame ? short + suffix(reference) : formatReference(reference);
 }
 
-/** Adds the tag `latest` to a reference that has neither tag nor digest. */
+/** Adds the tag {@link DEFAULT_TAG} to a reference that has neither tag nor digest. */
 export function withDefaultTag(reference: Reference): Reference {
   const isPinned = reference.tag !== undefined || reference.digest !== undefined;
-  return isPinned ? reference : { ...reference, tag: "latest" };
+  return isPinned ? reference : { ...reference, tag: DEFAULT_TAG };
 }
 
 /** Whether the text can stand as a tag: 1 to {@link MAX_TAG_LENGTH} of `A-Z a-z 0-9 _ . -`, the first neither `.` nor `-`. */

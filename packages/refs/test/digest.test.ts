@@ -24,12 +24,17 @@ describe("parseDigest()", () => {
     [":", "digest_invalid"],
     ["sha256:", "digest_invalid"],
     ["sha256:../../etc/passwd", "digest_invalid"],
-    [EMPTY.toUpperCase(), "digest_unsupported"],
+    [EMPTY.toUpperCase(), "digest_invalid"],
     [`sha256:${"A".repeat(64)}`, "digest_invalid"],
     [`sha256:${"a".repeat(63)}\n`, "digest_invalid"],
     [`${EMPTY}:x`, "digest_invalid"],
     ["md5:d41d8cd98f00b204e9800998ecf8427e", "digest_unsupported"],
-    ["__proto__:aa", "digest_unsupported"],
+    ["__proto__:aa", "digest_invalid"],
+    ["constructor:aa", "digest_unsupported"],
+    ["sha256+b64:aa", "digest_unsupported"],
+    ["@sha256:aa", "digest_invalid"],
+    ["sha256-:aa", "digest_invalid"],
+    [":", "digest_invalid"],
   ])("refuses %j", (text, code) => {
     expect(() => parseDigest(text)).toThrow(expect.objectContaining({ code }));
     expect(isDigest(text)).toBe(false);

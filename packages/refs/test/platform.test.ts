@@ -8,6 +8,7 @@ import {
   formatPlatform,
   hostPlatform,
   matchPlatform,
+  normalizePlatform,
   OCI_INDEX,
   OCI_MANIFEST,
   parsePlatform,
@@ -47,12 +48,29 @@ describe("parsePlatform()", () => {
     expect(parsePlatform(normal)).toEqual(parsePlatform(text));
   });
 
-  it.each(["", "linux", "linux/", "/amd64", "a/b/c/d", "linux/amd 64", "linux/amd64/\n", `linux/${"x".repeat(65)}`])(
-    "refuses %j",
-    (text) => {
-      expect(() => parsePlatform(text)).toThrow(expect.objectContaining({ code: "platform_invalid" }));
-    },
-  );
+  it.each([
+    "",
+    "linux/",
+    "plan10",
+    "x86_64(1)",
+    "linux(",
+    "linux(1",
+    "linux)1(/a",
+    "linux(1)x/a",
+    "linux(++gpu)/a",
+    "linux(+)/a",
+    "linux(%)/a",
+    "linux(%ff)/a",
+    "linux(a b)/a",
+    "linux.5/a",
+    "/amd64",
+    "a/b/c/d",
+    "linux/amd 64",
+    "linux/amd64/\n",
+    `linux/${"x".repeat(65)}`,
+  ])("refuses %j", (text) => {
+    expect(() => parsePlatform(text)).toThrow(expect.objectContaining({ code: "platform_invalid" }));
+  });
 
   it("treats names of object members as plain names", () => {
     expect(formatPlatform(parsePlatform("linux/__proto__"))).toBe("linux/__proto__");
@@ -69,6 +87,55 @@ describe("parsePlatform()", () => {
         },
       ),
     );
+  });
+});
+
+describe("parsePlatform() of a lone word", () => {
+  const host = parsePlatform("linux/aarch64");
+
+  it.each([
+    ["linux", "linux/arm64"],
+    ["windows(10.0.17763)", "windows(10.0.17763)/arm64"],
+    ["linux(+erofs)", "linux(+erofs)/arm64"],
+    ["amd64", "linux/amd64"],
+    ["armel", "linux/arm/v6"],
+    ["X86-64", "linux/amd64"],
+  ])("completes %s from the host", (text, normal) => {
+    expect(formatPlatform(parsePlatform(text, host))).toBe(normal);
+  });
+
+  it("takes this machine where no host is given", () => {
+    expect(parsePlatform("linux")).toEqual(hostPlatform());
+  });
+});
+
+describe("formatPlatform()", () => {
+  const word = fc.stringMatching(/^[a-z0-9_-]{1,8}$/);
+  const anyText = fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 });
+  const platform = fc.record(
+    {
+      os: word,
+      architecture: word,
+      variant: word,
+      osVersion: anyText,
+      osFeatures: fc.array(anyText, { maxLength: 3 }),
+    },
+    { requiredKeys: ["os", "architecture"] },
+  );
+
+  it("is read back as the same platform, whatever its version and features", () => {
+    fc.assert(
+      fc.property(platform, (original) => {
+        expect(parsePlatform(formatPlatform(original))).toEqual(normalizePlatform(original));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("shows an untrusted platform without a character that could deceive", () => {
+    const shown = formatPlatform({ os: "li\u001b[31mnux", architecture: "a/b", variant: "\u202e", osVersion: "1)/x" });
+    expect(shown).toBe("li%1B%5B31mnux(1%29%2Fx)/a%2Fb/%E2%80%AE");
+    expect(() => parsePlatform(shown)).toThrow(expect.objectContaining({ code: "platform_invalid" }));
   });
 });
 
@@ -101,6 +168,39 @@ describe("matchPlatform()", () => {
     expect(matchPlatform(offered, { ...wanted, osFeatures: ["erofs"] })).toBe(true);
   });
 
+  it("does not count win32k, which every Windows image has", () => {
+    expect(matchPlatform(parsePlatform("windows(+win32k)/amd64"), parsePlatform("windows/amd64"))).toBe(true);
+    expect(matchPlatform(parsePlatform("windows(+gpu+win32k)/amd64"), parsePlatform("windows/amd64"))).toBe(false);
+    expect(matchPlatform(parsePlatform("linux(+win32k)/amd64"), parsePlatform("linux/amd64"))).toBe(false);
+  });
+
+  it("asks for the OS version on Windows alone", () => {
+    const [seven, eight] = [parsePlatform("linux(7.1)/amd64"), parsePlatform("linux(8)/amd64")];
+    expect(matchPlatform(seven, eight)).toBe(true);
+  });
+
+  it.each(["10.0", "ten.0.20348", "11.0.20348", "10.1.20348", "10.0.999999"])(
+    "refuses an image for Windows %s on Windows Server 2022",
+    (osVersion) => {
+      const wanted = parsePlatform("windows(10.0.20348)/amd64");
+      expect(matchPlatform({ ...wanted, osVersion }, wanted)).toBe(false);
+    },
+  );
+
+  it("has no arm64 variant above v8.9 below v9", () => {
+    expect(matchPlatform(parsePlatform("linux/arm64/v8.9"), parsePlatform("linux/arm64/v9.6"))).toBe(true);
+    expect(matchPlatform(parsePlatform("linux/arm64/v8.10"), parsePlatform("linux/arm64/v9.6"))).toBe(false);
+  });
+
+  it("climbs down every rung of amd64 from v4, and none up", () => {
+    const rungs = ["linux/amd64/v4", "linux/amd64/v3", "linux/amd64/v2", "linux/amd64/v1", "linux/386"];
+    for (const [at, wanted] of rungs.entries()) {
+      const offered = rungs.map((text) => parsePlatform(text));
+      const fits = offered.map((platform) => matchPlatform(platform, parsePlatform(wanted)));
+      expect(fits).toEqual(rungs.map((_, index) => index >= at));
+    }
+  });
+
   it("asks for the OS version only when one is wanted", () => {
     const offered = { ...parsePlatform("windows/amd64"), osVersion: "10.0.1" };
     expect(matchPlatform(offered, parsePlatform("windows/amd64"))).toBe(true);
@@ -126,6 +226,23 @@ describe("selectPlatform()", () => {
   it("takes the first of equals", () => {
     const [first, second] = [manifest("linux/amd64"), manifest("linux/x86_64", { mediaType: DOCKER_MANIFEST })];
     expect(selectPlatform([first, second], parsePlatform("linux/amd64"))).toBe(first);
+  });
+
+  it("prefers the image for more of the wanted OS features", () => {
+    const [plain, one, both, other] = [[], ["a"], ["a", "b"], ["c"]].map((osFeatures) =>
+      manifest("linux/amd64", { platform: { os: "linux", architecture: "amd64", osFeatures } }),
+    ) as [Descriptor, Descriptor, Descriptor, Descriptor];
+    expect(selectPlatform([plain, one, both, other], parsePlatform("linux(+a+b)/amd64"))).toBe(both);
+    expect(selectPlatform([plain, both, one, other], parsePlatform("linux(+a)/amd64"))).toBe(one);
+    expect(selectPlatform([both, plain], parsePlatform("linux/amd64"))).toBe(plain);
+  });
+
+  it("prefers the newest Windows that the host runs, its revision counted as a number", () => {
+    const [old, newer, tooNew] = ["10.0.20348.999", "10.0.20348.3091", "10.0.26100.1"].map((osVersion) =>
+      manifest("windows/amd64", { platform: { os: "windows", architecture: "amd64", osVersion } }),
+    ) as [Descriptor, Descriptor, Descriptor];
+    expect(selectPlatform([old, newer, tooNew], parsePlatform("windows(10.0.20348)/amd64"))).toBe(newer);
+    expect(selectPlatform([newer, old, tooNew], parsePlatform("windows(10.0.20348)/amd64"))).toBe(newer);
   });
 
   it("passes over attestations, artifacts and nested indexes", () => {
