@@ -43,6 +43,12 @@ export function addGlobalOptions(command: Command): Command {
     );
 }
 
+/** The platform that was asked for; undefined when `--platform` was not given. */
+export function chosenPlatform(command: Command): Platform | undefined {
+  const { platform } = command.opts<GlobalOptions>();
+  return command.getOptionValueSource("platform") === "default" ? undefined : platform;
+}
+
 /** An argument parser out of one that throws errors of its own. */
 function argument<T>(parse: (text: string) => T): (text: string) => T {
   return (text) => {

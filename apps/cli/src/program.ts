@@ -1,9 +1,17 @@
 import { Command } from "commander";
 
 import { catCommand } from "./commands/cat.js";
+import { configCommand } from "./commands/config.js";
+import { copyCommand } from "./commands/copy.js";
+import { digestCommand } from "./commands/digest.js";
 import { diskCommand } from "./commands/disk.js";
+import { inspectCommand } from "./commands/inspect.js";
 import { lsCommand } from "./commands/ls.js";
+import { manifestCommand } from "./commands/manifest.js";
 import { pullCommand } from "./commands/pull.js";
+import { pushCommand } from "./commands/push.js";
+import { referrersCommand } from "./commands/referrers.js";
+import { tagsCommand } from "./commands/tags.js";
 
 export function createProgram(): Command {
   const program = new Command("lamella")
@@ -13,7 +21,21 @@ export function createProgram(): Command {
       "after",
       "\nExit status: 0 done, 1 failure, 2 usage, 3 not found, 4 auth, 5 verification, 6 network, 7 no space, 8 busy.",
     );
-  for (const command of [diskCommand(), pullCommand(), lsCommand(), catCommand()]) program.addCommand(command);
+  const commands = [
+    diskCommand(),
+    pullCommand(),
+    pushCommand(),
+    copyCommand(),
+    tagsCommand(),
+    referrersCommand(),
+    inspectCommand(),
+    digestCommand(),
+    manifestCommand(),
+    configCommand(),
+    lsCommand(),
+    catCommand(),
+  ];
+  for (const command of commands) program.addCommand(command);
   for (const command of [program, ...program.commands])
     command.exitOverride().showHelpAfterError("(add --help for what there is)");
   return program;

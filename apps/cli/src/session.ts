@@ -1,12 +1,11 @@
-import { createRegistryClient, isLoopbackHost } from "@lamella/oci-client";
 import type { RegistryClient } from "@lamella/oci-client";
 import { openContentStore, openImageTree, openSource, pullImage } from "@lamella/image-store";
 import type { ContentStore, Image } from "@lamella/image-store";
 import type { FileTree } from "@lamella/layer-format";
 
-import { Interrupted } from "./exit-status.js";
 import type { GlobalOptions } from "./options.js";
 import { showProgress } from "./progress.js";
+import { withRegistries } from "./registry-session.js";
 
 /** What one run of a command works with. */
 export interface Session {
@@ -20,21 +19,10 @@ export interface Session {
 
 /** Runs a command with a store and a registry client that are open for as long as it takes. */
 export async function withSession<T>(options: GlobalOptions, use: (session: Session) => Promise<T>): Promise<T> {
-  const abort = new AbortController();
-  const interrupt = (signal: "SIGINT" | "SIGTERM"): void => abort.abort(new Interrupted(signal));
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
-  const client = createRegistryClient({
-    plainHttp: (host) => isLoopbackHost(host) || options.plainHttp.includes(host),
+  return withRegistries(options, async ({ client, signal }) => {
+    const content = await openContentStore(options.root, { signal });
+    return use(createSession(options, signal, client, content));
   });
-  try {
-    const content = await openContentStore(options.root, abort);
-    return await use(createSession(options, abort.signal, client, content));
-  } finally {
-    await client.close();
-    process.off("SIGINT", interrupt);
-    process.off("SIGTERM", interrupt);
-  }
 }
 
 function createSession(

@@ -33,8 +33,11 @@ export interface ContentStore extends ImageSource, Pusher {
   readRange(digest: Digest, offset: number, length: number, options?: CallOptions): AsyncIterable<Uint8Array>;
   /** Every blob, in no order. */
   blobs(options?: CallOptions): AsyncIterable<Digest>;
-  /** Begins a new blob of a digest that is not known yet. */
-  ingest(): Promise<Ingest>;
+  /**
+   * Begins a blob. Where its digest is given, what an ingest before it has left is taken up: `size` tells how much. Those bytes are
+   * as unverified as all others.
+   */
+  ingest(digest?: Digest): Promise<Ingest>;
   /** Removes a blob. Removing what is not there is a success. */
   remove(digest: Digest): Promise<void>;
 }
@@ -54,7 +57,7 @@ export async function openContentStore(directory: string, options: CallOptions =
     names,
     blobPath,
     resolve: (name, call) => names.resolve(name, call),
-    ingest: () => createIngest(ingestDirectory, blobPath),
+    ingest: (digest) => createIngest({ directory: ingestDirectory, blobPath }, digest),
 
     async stat(digest, call = {}) {
       call.signal?.throwIfAborted();

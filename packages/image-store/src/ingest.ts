@@ -1,29 +1,53 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, rm } from "node:fs/promises";
+import { mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-import type { Digest } from "@lamella/refs";
+import type { CallOptions, Digest } from "@lamella/refs";
 
 import { publishFile } from "./durable.js";
+import { ImageStoreError } from "./errors.js";
+import { claimAbandonedPart, newPartName, releasedPartName } from "./ingest-claim.js";
+
+const CHUNK_BYTES = 1 << 20;
 
 /**
  * Bytes on their way into the store. Nothing of an ingest is visible before `commit`; one that is disposed of without it
- * leaves nothing. The caller verifies the bytes against the digest that it commits them as.
+ * leaves nothing, unless it was released. The caller verifies the bytes against the digest that it commits them as.
  */
 export interface Ingest extends AsyncDisposable {
   /** Where the bytes are until they are committed. */
   readonly path: string;
+  /** How many there are; more than 0 at the start of one that takes up what another has left. */
   readonly size: number;
   write(bytes: Uint8Array): Promise<void>;
+  /** The bytes that there are now. */
+  read(options?: CallOptions): AsyncIterable<Uint8Array>;
+  /** Forgets the bytes and begins anew. */
+  restart(): Promise<void>;
   /** Syncs the bytes and makes them the blob of this digest. A blob that is there already is replaced by its equal. */
   commit(digest: Digest): Promise<void>;
+  /** Ends the ingest and leaves its bytes to the next one of the same digest, here or in another process. */
+  release(): Promise<void>;
 }
 
-export async function createIngest(directory: string, blobPath: (digest: Digest) => string): Promise<Ingest> {
-  const path = join(directory, randomUUID());
-  const handle = await open(path, "wx", 0o644);
-  let size = 0;
-  let state: "open" | "committed" | "gone" = "open";
+/** Where an ingest works and where its blob goes. */
+export interface IngestPlaces {
+  readonly directory: string;
+  blobPath(digest: Digest): string;
+}
+
+/**
+ * Begins a blob. Where its digest is known, the bytes that a dead process or a released ingest has left of it are
+ * taken up: they are not verified.
+ */
+export async function createIngest(places: IngestPlaces, digest?: Digest): Promise<Ingest> {
+  const { directory, blobPath } = places;
+  const name = digest === undefined ? randomUUID() : await newPartName(digest);
+  const path = join(directory, name);
+  const resumed = digest !== undefined && (await claimAbandonedPart(directory, digest, name));
+  const handle = await open(path, resumed ? "r+" : "wx", 0o644);
+  let size = resumed ? (await handle.stat()).size : 0;
+  let ended = false;
   return {
     path,
     get size() {
@@ -31,20 +55,42 @@ export async function createIngest(directory: string, blobPath: (digest: Digest)
     },
     async write(bytes) {
       let done = 0;
-      while (done < bytes.length)
+      while (done < bytes.length) {
         done += (await handle.write(bytes, done, bytes.length - done, size + done)).bytesWritten;
+      }
       size += bytes.length;
     },
-    async commit(digest) {
+    async *read({ signal } = {}) {
+      const end = size;
+      for (let position = 0; position < end;) {
+        signal?.throwIfAborted();
+        const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, end - position));
+        const { bytesRead } = await handle.read(chunk, 0, chunk.length, position);
+        if (bytesRead === 0) throw new ImageStoreError("store_invalid", `cannot read ${path}: it shrank`);
+        position += bytesRead;
+        yield chunk.subarray(0, bytesRead);
+      }
+    },
+    async restart() {
+      await handle.truncate();
+      size = 0;
+    },
+    async commit(committed) {
       await handle.sync();
-      await mkdir(dirname(blobPath(digest)), { recursive: true });
-      await publishFile(path, blobPath(digest));
-      state = "committed";
+      await mkdir(dirname(blobPath(committed)), { recursive: true });
+      await publishFile(path, blobPath(committed));
+      ended = true;
       await handle.close();
     },
+    async release() {
+      ended = true;
+      await handle.close();
+      if (digest === undefined || size === 0) await rm(path, { force: true });
+      else await rename(path, join(directory, releasedPartName(name)));
+    },
     async [Symbol.asyncDispose]() {
-      if (state !== "open") return;
-      state = "gone";
+      if (ended) return;
+      ended = true;
       await handle.close().finally(() => rm(path, { force: true }));
     },
   };

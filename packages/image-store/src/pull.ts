@@ -1,8 +1,8 @@
-import { mkdir, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 
 import { LayerFormatError } from "@lamella/layer-format";
-import { decompress, openLayer, writeLayer } from "@lamella/layer-format/node";
+import { openLayer } from "@lamella/layer-format/node";
 import { digestHex } from "@lamella/refs";
 import type { CallOptions, Descriptor, Digest, Fetcher, ImageSource, Platform } from "@lamella/refs";
 import PQueue from "p-queue";
@@ -11,7 +11,7 @@ import type { ContentStore } from "./content-store.js";
 import { isErrno } from "./durable.js";
 import { readImage } from "./image.js";
 import type { Image, ImageLayer } from "./image.js";
-import type { Ingest } from "./ingest.js";
+import { fetchLayer, readLayer } from "./layer-fetch.js";
 import type { LayerProgress, OnProgress } from "./progress.js";
 
 export interface PullOptions extends CallOptions {
@@ -71,47 +71,13 @@ async function bringLayer(
   const stored = (await content.stat(descriptor.digest, options)) === descriptor.size;
   const cached = indexed && (stored || !keepBlobs);
   if (!cached) {
-    const bytes = counted((stored ? content : source).fetch(descriptor, { signal }), descriptor, onProgress);
-    if (indexed) await content.push(descriptor, bytes, { signal });
-    else if (stored || !keepBlobs) await indexLayer(directory, bytes, { descriptor, diffID }, options);
-    else await fetchAndIndexLayer(content, directory, bytes, { descriptor, diffID }, options);
+    const progress = (doneBytes: number): void => report(onProgress, descriptor, "pulling", doneBytes);
+    const work = { directory: indexed ? undefined : directory, progress, signal };
+    const layer = { descriptor, diffID };
+    if (!stored && keepBlobs) await fetchLayer(content, source, layer, work);
+    else await readLayer((stored ? content : source).fetch(descriptor, { signal }), layer, work);
   }
   report(onProgress, descriptor, "done", descriptor.size, cached);
-}
-
-async function indexLayer(
-  directory: string,
-  bytes: AsyncIterable<Uint8Array>,
-  { descriptor, diffID }: ImageLayer,
-  { signal }: CallOptions,
-): Promise<void> {
-  await mkdir(dirname(directory), { recursive: true });
-  const tar = decompress(bytes, { mediaType: descriptor.mediaType, signal });
-  await writeLayer(directory, tar, { diffID, signal });
-}
-
-/** One pass: what is fetched goes into the blob and, inflated, into the index. The blob counts once both have been verified. */
-async function fetchAndIndexLayer(
-  content: ContentStore,
-  directory: string,
-  bytes: AsyncIterable<Uint8Array>,
-  layer: ImageLayer,
-  options: CallOptions,
-): Promise<void> {
-  const ingest = await content.ingest();
-  try {
-    await indexLayer(directory, alsoInto(ingest, bytes), layer, options);
-    await ingest.commit(layer.descriptor.digest);
-  } finally {
-    await ingest[Symbol.asyncDispose]();
-  }
-}
-
-async function* alsoInto(ingest: Ingest, bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  for await (const chunk of bytes) {
-    await ingest.write(chunk);
-    yield chunk;
-  }
 }
 
 /** A layer archive that cannot be opened is a cache entry gone bad: it is dropped and made again. */
@@ -138,19 +104,6 @@ function keeping(content: ContentStore, source: Fetcher): Fetcher {
       yield* content.fetch(descriptor, options);
     },
   };
-}
-
-async function* counted(
-  bytes: AsyncIterable<Uint8Array>,
-  descriptor: Descriptor,
-  onProgress: OnProgress | undefined,
-): AsyncGenerator<Uint8Array> {
-  let done = 0;
-  for await (const chunk of bytes) {
-    done += chunk.length;
-    report(onProgress, descriptor, "pulling", done);
-    yield chunk;
-  }
 }
 
 function report(

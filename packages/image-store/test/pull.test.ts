@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import type { Descriptor } from "@lamella/refs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { openContentStore } from "../src/content-store.js";
@@ -41,6 +42,9 @@ async function readFiles(image: Image): Promise<Record<string, string>> {
   }
   return files;
 }
+
+/** Long enough to be stopped in the middle, also when it is packed. */
+const LONG = [{ path: "a", text: Array.from({ length: 3000 }, (_, n) => `${n * n}`).join(" ") }];
 
 const TWO_LAYERS = [
   { path: "a", text: "from below" },
@@ -134,16 +138,48 @@ describe("pullImage()", () => {
     expect(events.at(-1)).toMatchObject({ state: "done", cached: true });
   });
 
-  it("stops when it is told to and leaves nothing half done", async () => {
+  it("stops when it is told to and shows nothing half done", async () => {
+    const source = await sampleSource({ layers: LONG });
+    await expectStopped(source);
+    expect(existsSync(store.blobPath(source.layers[0]!.digest))).toBe(false);
+    expect(existsSync(join(directory, "index.json"))).toBe(false);
+    expect(readdirSync(join(directory, "layers"))).toEqual([]);
+  });
+
+  it("goes on where a pull before it was stopped", async () => {
+    const source = await sampleSource({ layers: LONG, ranges: "served" });
+    await expectStopped(source);
+    expect(await readFiles(await pull(source))).toEqual({ a: LONG[0]!.text });
+    const [{ size }] = source.layers as [Descriptor];
+    expect(source.ranges).toEqual([{ offset: expect.any(Number), length: expect.any(Number) }]);
+    expect(source.ranges[0]!.offset).toBeGreaterThan(0);
+    expect(source.ranges[0]!.offset + source.ranges[0]!.length).toBe(size);
+    expect(readdirSync(join(directory, "ingest"))).toEqual([]);
+  });
+
+  it.each(["none", "refused"] as const)("begins anew where ranges are %s", async (ranges) => {
+    const source = await sampleSource({ layers: LONG, ranges });
+    await expectStopped(source);
+    expect(await readFiles(await pull(source))).toEqual({ a: LONG[0]!.text });
+  });
+
+  it("begins anew where what was left is damaged", async () => {
+    const source = await sampleSource({ layers: LONG, ranges: "served" });
+    await expectStopped(source);
+    const [part] = readdirSync(join(directory, "ingest"));
+    writeFileSync(join(directory, "ingest", part!), "x".repeat(60));
+    expect(await readFiles(await pull(source))).toEqual({ a: LONG[0]!.text });
+    expect(readdirSync(join(directory, "ingest"))).toEqual([]);
+  });
+
+  async function expectStopped(source: SampleSource): Promise<void> {
     const abort = new AbortController();
-    const source = await sampleSource({ layers: [{ path: "a", text: "x".repeat(100_000) }] });
-    const onProgress = ({ state }: LayerProgress): void => {
-      if (state === "pulling") abort.abort(new Error("enough"));
+    const onProgress = ({ state, doneBytes }: LayerProgress): void => {
+      if (state === "pulling" && doneBytes > 100) abort.abort(new Error("enough"));
     };
     const pulling = pullImage(store, source, "latest", { platform, name: NAME, onProgress, signal: abort.signal });
     await expect(pulling).rejects.toThrow("enough");
-    expectNothingOf(source);
-  });
+  }
 
   function expectNothingOf(source: SampleSource): void {
     expect(existsSync(store.blobPath(source.layers[0]!.digest))).toBe(false);

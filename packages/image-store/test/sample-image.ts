@@ -1,13 +1,17 @@
 import { gzipSync } from "node:zlib";
 
+import { OciClientError } from "@lamella/oci-client";
+import type { BlobRange, RangeFetcher } from "@lamella/oci-client";
 import { byteString, writeTar } from "@lamella/layer-format";
 import type { TarInput } from "@lamella/layer-format";
 import { digestOf, OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, verifyContent } from "@lamella/refs";
 import type { Descriptor, Digest, ImageSource } from "@lamella/refs";
 
 /** An image source in memory that counts what is asked of it and can be made to lie. */
-export interface SampleSource extends ImageSource {
+export interface SampleSource extends ImageSource, Partial<RangeFetcher> {
   readonly fetched: Digest[];
+  /** What was asked for by range. */
+  readonly ranges: BlobRange[];
   readonly blobs: Map<Digest, Uint8Array>;
   readonly layers: readonly Descriptor[];
   readonly root: Descriptor;
@@ -20,6 +24,8 @@ export interface SampleOptions {
   wrongDiffIDs?: boolean;
   architecture?: string;
   index?: boolean;
+  /** Whether parts of blobs can be fetched: not at all, as they are, or only seemingly. */
+  ranges?: "none" | "served" | "refused";
 }
 
 export async function sampleSource(options: SampleOptions = {}): Promise<SampleSource> {
@@ -44,7 +50,17 @@ export async function sampleSource(options: SampleOptions = {}): Promise<SampleS
     root = json(OCI_INDEX, { schemaVersion: 2, mediaType: OCI_INDEX, manifests });
   }
   const fetched: Digest[] = [];
+  const ranges: BlobRange[] = [];
+  const byRange: RangeFetcher = {
+    async *fetchRange({ digest }, range) {
+      ranges.push(range);
+      if (options.ranges === "refused") throw new OciClientError("range_unusable", "cannot read a range: not served");
+      yield* inPieces(blobs.get(digest)!.subarray(range.offset, range.offset + range.length));
+    },
+  };
   return {
+    ...(options.ranges === undefined || options.ranges === "none" ? {} : byRange),
+    ranges,
     fetched,
     blobs,
     layers: descriptors,

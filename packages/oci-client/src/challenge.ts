@@ -10,9 +10,10 @@ const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
 const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
 const BLANK = /[ \t]*/y;
 const SEPARATORS = /[ \t,]*/y;
+const REST = /[^,]*/y;
 const MAX_HEADER_LENGTH = 16 * 1024;
 
-/** Reads every challenge of the header's value; stops, without an error, at what is not one. */
+/** Reads every challenge of the header's value, as of several headers that were joined; stops, without an error, at what is not one. */
 export function parseChallenges(header: string): Challenge[] {
   const challenges: Challenge[] = [];
   const text = header.slice(0, MAX_HEADER_LENGTH);
@@ -36,8 +37,9 @@ export function parseChallenges(header: string): Challenge[] {
       take(BLANK);
       const quoted = take(QUOTED)?.[1]?.replaceAll(/\\(.)/g, "$1");
       const value = quoted ?? take(TOKEN)?.[0];
-      if (value === undefined) return challenges;
-      parameters.set(word, value);
+      // A scheme may have one value without a name instead: `Negotiate abc==`.
+      if (value === undefined) take(REST);
+      else parameters.set(word, value);
     } else {
       parameters = new Map();
       challenges.push({ scheme: word, parameters });

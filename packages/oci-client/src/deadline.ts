@@ -7,7 +7,7 @@ export interface Deadline {
 }
 
 export function startDeadline(ms: number, expire: () => void): Deadline {
-  let timer: NodeJS.Timeout | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let isEnded = false;
   const deadline: Deadline = {
     wind() {

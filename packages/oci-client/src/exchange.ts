@@ -1,8 +1,9 @@
-import { setMaxListeners } from "node:events";
-
 import { type Deadline, orAborted, startDeadline } from "./deadline.js";
 import { OciClientError } from "./errors.js";
+import type { HostLimits } from "./host-limits.js";
 import { toNetworkError } from "./network-error.js";
+import { type OnNotice, readNotices } from "./notice.js";
+import { parseRetryAfter } from "./retry-after.js";
 import type { Transport, TransportRequest, TransportResponse } from "./transport.js";
 
 /** How long each phase of an exchange may take, in milliseconds. Nothing waits for ever. */
@@ -21,6 +22,8 @@ export const DEFAULT_TIMEOUTS: Timeouts = { connectMs: 10_000, headersMs: 30_000
 export interface Wire {
   readonly transport: Transport;
   readonly timeouts: Timeouts;
+  readonly limits: HostLimits;
+  readonly onNotice: OnNotice;
 }
 
 export interface ExchangeRequest extends Omit<TransportRequest, "signal"> {
@@ -32,14 +35,15 @@ export interface ExchangeRequest extends Omit<TransportRequest, "signal"> {
 const LEAST_BYTES = 64 * 1024;
 
 /**
- * One request and its answer, bounded in time. The body of the answer must be iterated or discarded.
+ * One request and its answer, bounded in time once its host has let it go. The body of the answer must be iterated or discarded.
  * @throws {OciClientError} `network`, `timeout`, `protocol`, from the call and from the body alike; the signal's reason.
  */
 export async function exchange(wire: Wire, request: ExchangeRequest): Promise<TransportResponse> {
   const { signal, act, body, ...rest } = request;
   signal?.throwIfAborted();
+  await wire.limits.ready(request.url.host, { signal });
   // One signal stops many exchanges at once: Node would take more than ten listeners for a leak and warn.
-  if (signal !== undefined) setMaxListeners(0, signal);
+  if (signal !== undefined) globalThis.process?.getBuiltinModule?.("node:events").setMaxListeners(0, signal);
   const controller = new AbortController();
   const abort = (): void => controller.abort(signal?.reason);
   const release = (): void => signal?.removeEventListener("abort", abort);
@@ -59,6 +63,7 @@ export async function exchange(wire: Wire, request: ExchangeRequest): Promise<Tr
     const sent = body === undefined || body instanceof Uint8Array ? body : watched(body, deadline);
     const answer = wire.transport.request({ ...rest, body: sent, signal: controller.signal });
     const response = await orAborted(answer, controller.signal);
+    heed(wire, request.url.host, response);
     const bounded = boundedBody(response.body, { limitMs: bodyMs, expire, signal: controller.signal });
     return { ...response, body: guarded(bounded, toError, release) };
   } catch (error) {
@@ -67,6 +72,15 @@ export async function exchange(wire: Wire, request: ExchangeRequest): Promise<Tr
   } finally {
     deadline.end();
   }
+}
+
+/** Takes in what an answer says about its host. */
+function heed({ limits, onNotice }: Wire, host: string, { status, headers }: TransportResponse): void {
+  for (const notice of readNotices(host, headers)) onNotice(notice);
+  const waitMs = status === 429 || status === 503 ? parseRetryAfter(headers) : undefined;
+  if (waitMs === undefined || waitMs === 0) return;
+  limits.delay(host, waitMs);
+  onNotice({ kind: "throttled", host, waitMs });
 }
 
 /** An upload lasts as long as it lasts: only a peer that takes nothing runs out of time, not a source that gives nothing. */

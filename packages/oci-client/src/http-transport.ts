@@ -1,17 +1,44 @@
 import { Readable } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { rootCertificates } from "node:tls";
 
-import type { Agent, request } from "undici";
+import type { Dispatcher, request } from "undici";
 
+import { isLoopbackAddress } from "./address.js";
 import type { Transport, TransportRequest, TransportResponse } from "./transport.js";
+
+/** What a TLS connection is made with, each in PEM. */
+export interface TlsIdentity {
+  /** Certificate authorities to trust beside those that Node brings. */
+  readonly ca?: string | readonly string[] | undefined;
+  /** The client's own certificate chain, with {@link TlsIdentity.key}. */
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
+
+/** Which proxies to go through, as the environment variables of these names have it. Empty: none. */
+export interface ProxySettings {
+  /** For plain HTTP: `http://[user:password@]host:port`. */
+  readonly httpProxy?: string | undefined;
+  /** For HTTPS, in a tunnel; that for plain HTTP where there is none of its own. */
+  readonly httpsProxy?: string | undefined;
+  /** Hosts, domains and `*`, separated by commas, that are reached directly. */
+  readonly noProxy?: string | undefined;
+}
 
 export interface HttpTransportOptions {
   /** Until a connection stands, TLS included. */
   connectMs: number;
+  /** By `host` or `host:port`. Default: Node's authorities and no certificate of the client's own. */
+  tls?: ((host: string) => TlsIdentity | undefined) | undefined;
+  /** Default: `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` of the environment. This machine is always reached directly. */
+  proxy?: ProxySettings | false | undefined;
 }
 
 interface Connected {
-  readonly agent: Agent;
+  readonly dispatcher: (url: URL) => Dispatcher;
   readonly send: typeof request;
+  readonly destroy: () => Promise<void>;
 }
 
 const READ_AHEAD_BYTES = 256 * 1024;
@@ -20,25 +47,23 @@ const READ_AHEAD_BYTES = 256 * 1024;
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** HTTP/1.1 over kept-alive connections. Waiting for headers and bodies is bounded by the caller's signal. */
-export function createHttpTransport({ connectMs }: HttpTransportOptions): Transport {
+export function createHttpTransport(options: HttpTransportOptions): Transport {
   let connecting: Promise<Connected> | undefined;
-
-  // Loading undici takes longer than most commands that need no network.
-  async function connect(): Promise<Connected> {
-    const { Agent: UndiciAgent, request: send } = await import("undici");
-    return { agent: new UndiciAgent({ connectTimeout: connectMs, headersTimeout: 0, bodyTimeout: 0 }), send };
-  }
-
   return {
     async request({ url, method, headers, body, signal }: TransportRequest): Promise<TransportResponse> {
-      connecting ??= connect();
-      const { agent, send } = await connecting;
+      connecting ??= connect(options);
+      const { dispatcher, send } = await connecting;
+      // A connection whose answer has just been read to its end is free only in the next turn; without it each request makes a new one.
+      await nextTurn();
+      signal.throwIfAborted();
       const response = await send(url, {
         method,
         headers,
         body: toRequestBody(body),
         signal,
-        dispatcher: agent,
+        dispatcher: dispatcher(url),
+        // After a HEAD, too, the connection stays.
+        reset: false,
         highWaterMark: READ_AHEAD_BYTES,
       });
       // Its iterator reports every error; without a listener an answer that nobody reads to its end would end the process.
@@ -47,9 +72,59 @@ export function createHttpTransport({ connectMs }: HttpTransportOptions): Transp
     },
     async close(): Promise<void> {
       const connected = await connecting;
-      await connected?.agent.destroy();
+      await connected?.destroy();
     },
   };
+}
+
+/** Loading undici takes longer than most commands that need no network. */
+async function connect({ connectMs, tls, proxy }: HttpTransportOptions): Promise<Connected> {
+  const { Agent, EnvHttpProxyAgent, request: send } = await import("undici");
+  const common = { headersTimeout: 0, bodyTimeout: 0 };
+  const identified = new Map<string, Dispatcher>();
+  const direct = new Agent({ ...common, connectTimeout: connectMs });
+  const shared = proxied(undefined);
+
+  function proxied(identity: TlsIdentity | undefined): Dispatcher {
+    const connector = { timeout: connectMs, ...(identity !== undefined && toTls(identity)) };
+    if (proxy === false) return new Agent({ ...common, connect: connector });
+    const settings = proxy === undefined ? {} : { httpProxy: "", httpsProxy: "", noProxy: "", ...definedOf(proxy) };
+    // Many proxies refuse to tunnel to the port of plain HTTP.
+    const tunnel = { proxyTunnel: false, proxyTls: { timeout: connectMs }, requestTls: connector };
+    return new EnvHttpProxyAgent({ ...common, ...settings, ...tunnel, connect: connector });
+  }
+
+  function dispatcher(url: URL): Dispatcher {
+    const known = identified.get(url.host);
+    if (known !== undefined) return known;
+    const identity = url.protocol === "https:" ? tls?.(url.host) : undefined;
+    const isLocal = isLoopbackAddress(url.hostname);
+    if (identity === undefined) return isLocal ? direct : shared;
+    const made = isLocal
+      ? new Agent({ ...common, connect: { timeout: connectMs, ...toTls(identity) } })
+      : proxied(identity);
+    identified.set(url.host, made);
+    return made;
+  }
+
+  const destroy = async (): Promise<void> => {
+    await Promise.all([direct, shared, ...identified.values()].map((agent) => agent.destroy()));
+  };
+  return { dispatcher, send, destroy };
+}
+
+/** Authorities that are given stand beside Node's own: a private registry must not make the public ones unknown. */
+function toTls({ ca, cert, key }: TlsIdentity): { ca?: string[]; cert?: string; key?: string } {
+  const authorities = typeof ca === "string" ? [ca] : ca;
+  return {
+    ...(authorities !== undefined && { ca: [...rootCertificates, ...authorities] }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+  };
+}
+
+function definedOf(settings: ProxySettings): Record<string, string> {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }
 
 function toRequestBody(body: TransportRequest["body"]): Uint8Array | Readable | null {

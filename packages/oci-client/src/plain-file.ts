@@ -5,11 +5,18 @@ import { type CallOptions, quote } from "@lamella/refs";
 
 import { OciClientError } from "./errors.js";
 
-/** A regular file of a layout that somebody else made. */
+/** A regular file that somebody else made. */
 export interface PlainFile {
   readonly size: number;
-  chunks(): AsyncGenerator<Uint8Array, void, undefined>;
+  /** All of it, or a part; a part that is not there is not given. Several may be read at once. */
+  chunks(part?: FilePart): AsyncGenerator<Uint8Array, void, undefined>;
   close(): Promise<void>;
+}
+
+/** A run of bytes within a file. */
+export interface FilePart {
+  readonly offset: number;
+  readonly size: number;
 }
 
 const CHUNK_BYTES = 256 * 1024;
@@ -30,10 +37,12 @@ export async function openPlainFile(path: string): Promise<PlainFile> {
     if (!stat.isFile()) throw refused(path, "it is not a regular file");
     return {
       size: stat.size,
-      async *chunks() {
-        for (;;) {
-          const { bytesRead, buffer } = await handle.read(new Uint8Array(CHUNK_BYTES), 0, CHUNK_BYTES, null);
+      async *chunks({ offset, size } = { offset: 0, size: Number.POSITIVE_INFINITY }) {
+        for (let done = 0; done < size;) {
+          const length = Math.min(CHUNK_BYTES, size - done);
+          const { bytesRead, buffer } = await handle.read(new Uint8Array(length), 0, length, offset + done);
           if (bytesRead === 0) return;
+          done += bytesRead;
           yield buffer.subarray(0, bytesRead);
         }
       },
@@ -53,23 +62,31 @@ export async function readPlainFile(path: string, limitBytes: number, { signal }
   signal?.throwIfAborted();
   const file = await openPlainFile(path);
   try {
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    for await (const chunk of file.chunks()) {
-      signal?.throwIfAborted();
-      size += chunk.byteLength;
-      if (size > limitBytes) {
-        throw new OciClientError(
-          "too_large",
-          `cannot read ${quote(path)}: it is over its limit of ${limitBytes} bytes`,
-        );
-      }
-      chunks.push(chunk);
-    }
-    return new Uint8Array(Buffer.concat(chunks));
+    return await gatherSmall(file.chunks(), { path, limitBytes, signal });
   } finally {
     await file.close();
   }
+}
+
+/**
+ * Reads a small content whole.
+ * @throws {OciClientError} `too_large`
+ */
+export async function gatherSmall(
+  source: AsyncIterable<Uint8Array>,
+  { path, limitBytes, signal }: { path: string; limitBytes: number } & CallOptions,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of source) {
+    signal?.throwIfAborted();
+    size += chunk.byteLength;
+    if (size > limitBytes) {
+      throw new OciClientError("too_large", `cannot read ${quote(path)}: it is over its limit of ${limitBytes} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return new Uint8Array(Buffer.concat(chunks));
 }
 
 function toError(error: unknown, path: string): unknown {

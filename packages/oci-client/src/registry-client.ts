@@ -1,51 +1,91 @@
-import { formatReference, parseReference, quote, type Reference } from "@lamella/refs";
+import { type CallOptions, formatReference, parseReference, quote, type Reference } from "@lamella/refs";
 
+import { anonymousCredentials, type Credentials } from "./credentials.js";
+import { listRepositories } from "./catalog.js";
 import { OciClientError } from "./errors.js";
 import { DEFAULT_TIMEOUTS, type Timeouts } from "./exchange.js";
+import { createFetchTransport } from "./fetch-transport.js";
 import { isLoopbackHost, type PlainHttp, registryUrl } from "./host.js";
-import { createHttpTransport } from "./http-transport.js";
+import { createHostLimits } from "./host-limits.js";
+import { type Mirror, openMirror, openMirroredRepository } from "./mirrors.js";
+import { type OnNotice, withoutRepetition } from "./notice.js";
+import { pingRegistry } from "./ping.js";
 import { openRepository, type Repository } from "./repository.js";
 import { DEFAULT_RETRY, type RetryPolicy } from "./retry.js";
 import { type ClientContext, openSession } from "./session.js";
+import type { ListOptions } from "./tags.js";
 import type { Transport } from "./transport.js";
 
 export interface RegistryClientOptions {
-  /** Default: HTTP over kept-alive connections, closed with the client. One that is given stays its giver's to close. */
+  /** Default: the platform's `fetch`; in Node, HTTP over kept-alive connections, closed with the client. One that is given stays its giver's to close. */
   transport?: Transport;
   /** Which hosts are asked over plain HTTP. Default: only this machine ({@link isLoopbackHost}). */
   plainHttp?: PlainHttp;
   timeouts?: Partial<Timeouts>;
   retry?: Partial<RetryPolicy>;
+  /**
+   * Where to find the password or token that a registry asks for. It goes to that registry's origin alone, or to the token server that the
+   * registry itself names, over HTTPS unless both may be asked over plain HTTP. Default: nowhere, every request is anonymous.
+   */
+  credentials?: Credentials;
   /** Default: `lamella`. */
   userAgent?: string;
+  /** Where else the images of a host (`docker.io`, `registry.example:5000`) are read from, before it is asked itself. Default: nowhere. */
+  mirrors?: (host: string) => readonly Mirror[];
+  /** Told what registries say beside their answers: allowances, warnings, requests to wait, mirrors that fail. */
+  onNotice?: OnNotice;
 }
 
-/** Talks to any number of registries, anonymously. Close it when done: connections are kept alive until then. */
+/** Talks to any number of registries. Close it when done: connections are kept alive until then. */
 export interface RegistryClient extends AsyncDisposable {
   /**
    * The repository that a reference names; its tag and digest play no part. Nothing is sent yet.
    * @throws {OciClientError} `address_invalid`
    */
   repository(reference: Pick<Reference, "domain" | "path">): Repository;
+  /**
+   * The paths of all repositories of a registry, by the domain that a reference names it with. Many registries allow it to nobody.
+   * @throws {OciClientError} `address_invalid` at once, and those of a request
+   */
+  catalog(domain: string, options?: ListOptions): AsyncIterable<string>;
+  /**
+   * Asks a registry, by the domain that a reference names it with, whether it takes this client's credentials: what a login does first.
+   * `unauthorized` when it does not, or wants some and there are none. Registries that serve everybody take a client without any.
+   */
+  ping(domain: string, options?: CallOptions): Promise<void>;
   /** Ends what is under way. May be called twice. */
   close(): Promise<void>;
 }
 
 export function createRegistryClient(options: RegistryClientOptions = {}): RegistryClient {
-  const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
-  const ownTransport = options.transport === undefined ? createHttpTransport(timeouts) : undefined;
+  const retry = { ...DEFAULT_RETRY, ...options.retry };
   const context: ClientContext = {
-    transport: options.transport ?? (ownTransport as Transport),
-    timeouts,
+    transport: options.transport ?? createFetchTransport((request) => globalThis.fetch(request)),
+    timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },
+    limits: createHostLimits(retry),
+    onNotice: withoutRepetition(options.onNotice ?? (() => {})),
     plainHttp: options.plainHttp ?? isLoopbackHost,
-    retry: { ...DEFAULT_RETRY, ...options.retry },
+    retry,
     userAgent: options.userAgent ?? "lamella",
+    credentials: options.credentials ?? anonymousCredentials(),
+    authorizers: new Map(),
   };
-  const close = async (): Promise<void> => ownTransport?.close();
+  const close = async (): Promise<void> => {};
   return {
     repository({ domain, path }) {
       checkRepository({ domain, path });
-      return openRepository(openSession(context, registryUrl(domain, context.plainHttp), { domain, path }));
+      const session = openSession(context, registryUrl(domain, context.plainHttp), { domain, path });
+      const mirrors = options.mirrors?.(domain).map((mirror) => openMirror(context, mirror, path)) ?? [];
+      return mirrors.length === 0 ? openRepository(session) : openMirroredRepository(session, mirrors);
+    },
+    catalog(domain, options = {}) {
+      checkRepository({ domain, path: "any/repository" });
+      const session = openSession(context, registryUrl(domain, context.plainHttp), { domain, path: "" });
+      return listRepositories(session, options);
+    },
+    async ping(domain, options = {}) {
+      checkRepository({ domain, path: "any/repository" });
+      await pingRegistry(openSession(context, registryUrl(domain, context.plainHttp), { domain, path: "" }), options);
     },
     close,
     [Symbol.asyncDispose]: close,

@@ -4,6 +4,7 @@ import { readStart } from "./body.js";
 import { OciClientError, type OciClientErrorCode } from "./errors.js";
 import { redact } from "./redaction.js";
 import type { FollowedResponse } from "./redirect.js";
+import { parseRetryAfter } from "./retry-after.js";
 
 const MAX_ERROR_BYTES = 64 * 1024;
 const MAX_SHOWN = 256;
@@ -14,13 +15,6 @@ export async function responseError(response: FollowedResponse, act: string): Pr
   const detail = describe(await readStart(response.body, MAX_ERROR_BYTES).catch(() => new Uint8Array()));
   const message = `cannot ${act}: ${url.origin} answers ${status}${detail === undefined ? "" : ` (${detail})`}`;
   return new OciClientError(codeOf(status), message, { status, retryAfterMs: parseRetryAfter(response.headers) });
-}
-
-/** Seconds or a date (RFC 9110, section 10.2.3), as milliseconds from now; undefined for nonsense and for the past. */
-function parseRetryAfter(headers: Headers): number | undefined {
-  const value = headers.get("retry-after")?.trim() ?? "";
-  const waitMs = /^[0-9]+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return Number.isFinite(waitMs) && waitMs >= 0 && /^[0-9A-Z]/.test(value) ? waitMs : undefined;
 }
 
 function codeOf(status: number): OciClientErrorCode {

@@ -1,5 +1,3 @@
-import { setTimeout as sleepFor } from "node:timers/promises";
-
 import type { CallOptions } from "@lamella/refs";
 
 import type { OciClientError } from "./errors.js";
@@ -17,6 +15,8 @@ export interface RetryPolicy {
   readonly sleep: (ms: number, options: CallOptions) => Promise<void>;
   /** From 0 up to 1. */
   readonly random: () => number;
+  /** In milliseconds from any beginning; never goes back. */
+  readonly now: () => number;
 }
 
 export const DEFAULT_RETRY: RetryPolicy = {
@@ -25,6 +25,7 @@ export const DEFAULT_RETRY: RetryPolicy = {
   capMs: 30_000,
   sleep,
   random: Math.random,
+  now: () => performance.now(),
 };
 
 /** Repeats an operation whose failures are transient. The last error is thrown as it is. */
@@ -43,23 +44,29 @@ export async function retry<Result>(
   }
 }
 
-/** Waits as long as is due after so many failures, the last of them being `error`. */
+/** Waits as long as is due after so many failures, the last of them being `error`: what the registry asks for, but not less than the backoff. */
 export async function pause(
   policy: RetryPolicy,
   { failures, error }: { failures: number; error?: OciClientError | undefined },
   options: CallOptions,
 ): Promise<void> {
   const backoffMs = policy.baseMs * 2 ** (failures - 1) * (0.5 + policy.random() / 2);
-  const dueMs = error?.retryAfterMs === undefined ? backoffMs : error.retryAfterMs + policy.baseMs * policy.random();
+  const askedMs = error?.retryAfterMs;
+  const dueMs = askedMs === undefined ? backoffMs : Math.max(askedMs + policy.baseMs * policy.random(), backoffMs);
   await policy.sleep(Math.min(dueMs, policy.capMs), options);
 }
 
-async function sleep(ms: number, { signal }: CallOptions): Promise<void> {
-  signal?.throwIfAborted();
-  try {
-    await sleepFor(ms, undefined, signal === undefined ? {} : { signal });
-  } catch (error) {
+function sleep(ms: number, { signal }: CallOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
-    throw error;
-  }
+    const abort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", abort, { once: true });
+  });
 }

@@ -1,19 +1,25 @@
 import { formatReference, type Reference } from "@lamella/refs";
 
-import { discard } from "./body.js";
+import { type AuthorizerCache, authorizerFor } from "./authorization.js";
 import { parseChallenges } from "./challenge.js";
+import type { Credentials } from "./credentials.js";
+import { OciClientError } from "./errors.js";
 import type { ExchangeRequest, Wire } from "./exchange.js";
-import type { PlainHttp } from "./host.js";
+import { DOCKER_HUB, type PlainHttp, refusalOf, registryUrl } from "./host.js";
+import { showUrl } from "./redaction.js";
 import { type FollowedResponse, followRedirects } from "./redirect.js";
 import { responseError } from "./response-error.js";
 import type { RetryPolicy } from "./retry.js";
-import { fetchToken, type Token } from "./token.js";
+import { mergeScopes, repositoryScope, type Scope } from "./scope.js";
+import { withoutSecrets } from "./token.js";
 
 /** What all repositories of a client share. */
 export interface ClientContext extends Wire {
   readonly plainHttp: PlainHttp;
   readonly retry: RetryPolicy;
   readonly userAgent: string;
+  readonly credentials: Credentials;
+  readonly authorizers: AuthorizerCache;
 }
 
 interface SessionRequest extends Omit<ExchangeRequest, "headers" | "url" | "act"> {
@@ -23,15 +29,21 @@ interface SessionRequest extends Omit<ExchangeRequest, "headers" | "url" | "act"
   /** What is being done, without the repository: "read blob sha256:…". */
   readonly verb: string;
   /** What a token must allow. */
-  readonly access: "pull" | "push";
+  readonly access: "pull" | "push" | "delete";
+  /** What a token must allow beyond this repository: to mount from another one, to list the catalog. */
+  readonly scopes?: readonly Scope[];
   /** The statuses that are an answer; any other is thrown as an error. */
   readonly statuses: readonly number[];
 }
 
-/** Requests on one repository of one registry. Holds the tokens that were given for it. */
+const ACTIONS = { pull: ["pull"], push: ["pull", "push"], delete: ["delete"] } as const;
+
+/** Requests on one repository of one registry, or with an empty path on the registry itself, with the authorization that it asks for. */
 export interface Session {
   readonly context: ClientContext;
   readonly registry: URL;
+  /** The repository's: `library/alpine`; empty for requests on the registry as a whole. */
+  readonly path: string;
   /** For messages: "read blob sha256:… in ghcr.io/a/b". */
   act(verb: string): string;
   /** One try. The body of the answer must be iterated or discarded. */
@@ -43,57 +55,73 @@ export function openSession(
   registry: URL,
   repository: Pick<Reference, "domain" | "path">,
 ): Session {
-  const name = formatReference({ domain: repository.domain, path: repository.path });
-  const tokens = new Map<SessionRequest["access"], Token>();
+  const { domain, path } = repository;
+  const name = path === "" ? domain : formatReference({ domain, path });
+  const authorizer = authorizerFor(context.authorizers, {
+    wire: context,
+    registry,
+    target: { registry: nameOf(registry, context.plainHttp), repository: repository.path, origin: registry.origin },
+    credentials: context.credentials,
+    plainHttp: context.plainHttp,
+    userAgent: context.userAgent,
+    now: context.retry.now,
+  });
 
   function act(verb: string): string {
     return `${verb} in ${name}`;
   }
 
   async function send(request: SessionRequest): Promise<FollowedResponse> {
-    const { target, headers, verb, access, statuses, ...rest } = request;
+    const { target, headers, verb, access, scopes = [], statuses, ...rest } = request;
     const url = target instanceof URL ? target : new URL(`/v2/${repository.path}/${target}`, registry);
+    const isOwn = url.origin === registry.origin;
+    if (!isOwn) checkTarget(url, verb);
     const common = { "accept-encoding": "identity", "user-agent": context.userAgent, ...headers };
-    const attempt = (token: string | undefined): Promise<FollowedResponse> => {
-      const headers = token === undefined ? common : { ...common, authorization: `Bearer ${token}` };
+    const attempt = (authorization: string | undefined): Promise<FollowedResponse> => {
+      const headers = authorization === undefined ? common : { ...common, authorization };
       return followRedirects(context, { ...rest, url, headers, act: act(verb) }, context.plainHttp);
     };
 
-    let response = await attempt(knownToken(access));
-    if (response.status === 401 && canRepeat(request)) {
-      const token = await renewToken(response, request);
-      if (token !== undefined) response = await attempt(token);
+    const own = repository.path === "" ? [] : [repositoryScope(repository.path, ACTIONS[access])];
+    const wanted = mergeScopes([...own, ...scopes]);
+    const need = { scopes: wanted, act: act(verb), signal: request.signal };
+    let authorization = isOwn ? await authorizer.current(need) : undefined;
+    let response = await attempt(authorization);
+    for (let isRenewed = false; !statuses.includes(response.status); isRenewed = true) {
+      const error = withoutSecrets(await responseError(response, act(verb)), secretsOf(authorization));
+      request.signal?.throwIfAborted();
+      // Only the registry itself may ask for a credential, not a host that it sent us on to.
+      const isAsked = response.status === 401 && isOwn && response.url.origin === registry.origin;
+      if (!isAsked || isRenewed || !canRepeat(request)) throw error;
+      const challenges = parseChallenges(response.headers.get("www-authenticate") ?? "");
+      const renewed = await authorizer.renew(need, { challenges, authorization });
+      if (renewed === undefined) throw error;
+      authorization = renewed;
+      response = await attempt(authorization);
     }
-    if (statuses.includes(response.status)) return response;
-    const error = await responseError(response, act(verb));
-    request.signal?.throwIfAborted();
-    throw error;
+    return response;
   }
 
-  function knownToken(access: SessionRequest["access"]): string | undefined {
-    const token = tokens.get(access);
-    return token === undefined || token.expiresAt <= Date.now() ? undefined : token.value;
+  /** An address that the registry gave passes the same guard as a redirect. */
+  function checkTarget(url: URL, verb: string): void {
+    const refusal = refusalOf(registry, url, context.plainHttp);
+    if (refusal === undefined) return;
+    const state = `${registry.origin} is not followed, it points to ${showUrl(url)}: ${refusal}`;
+    throw new OciClientError("redirect_refused", `cannot ${act(verb)}: ${state}`);
   }
 
-  /** Only the registry itself may ask for a token, not a host that it sent us on to. */
-  async function renewToken(
-    response: FollowedResponse,
-    { access, verb, signal }: SessionRequest,
-  ): Promise<string | undefined> {
-    const header = response.headers.get("www-authenticate") ?? "";
-    const challenge = parseChallenges(header).find(({ scheme }) => scheme === "bearer");
-    if (challenge === undefined || response.url.origin !== registry.origin) return undefined;
-    await discard(response.body);
-    tokens.delete(access);
-    const { userAgent, plainHttp } = context;
-    const token = await fetchToken(context, plainHttp, { registry, challenge, userAgent, act: act(verb), signal });
-    tokens.set(access, token);
-    return token.value;
-  }
-
-  return { context, registry, act, send };
+  return { context, registry, path: repository.path, act, send };
 }
 
 function canRepeat({ body }: SessionRequest): boolean {
   return body === undefined || body instanceof Uint8Array;
+}
+
+/** What its credentials are kept under: the host, which for Docker Hub is not where its registry is. */
+function nameOf(registry: URL, plainHttp: PlainHttp): string {
+  return registry.host === registryUrl(DOCKER_HUB, plainHttp).host ? DOCKER_HUB : registry.host;
+}
+
+function secretsOf(authorization: string | undefined): string[] {
+  return authorization === undefined ? [] : [authorization.slice(authorization.indexOf(" ") + 1)];
 }

@@ -1,6 +1,6 @@
 /** One HTTP request. Redirects are not followed, answers not decoded. */
 export interface TransportRequest {
-  readonly method: "GET" | "HEAD" | "POST" | "PUT";
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly url: URL;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;

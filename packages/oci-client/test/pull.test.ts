@@ -305,7 +305,7 @@ describe("retry", () => {
 
   it.each([
     ["3", 3000],
-    ["0", 0],
+    ["0", 100],
     ["99999999999", 20_000],
     [new Date(Date.now() + 5_000_000).toUTCString(), 20_000],
     ["-5", 100],
@@ -319,8 +319,13 @@ describe("retry", () => {
       return true;
     };
     const waits: number[] = [];
-    const sleep = async (ms: number): Promise<void> => void waits.push(ms);
-    await open({ retry: { baseMs: 200, capMs: 20_000, random: () => 0, sleep } }).fetchManifest("1");
+    let now = 0;
+    const sleep = async (ms: number): Promise<void> => {
+      waits.push(ms);
+      now += ms;
+    };
+    const retry = { baseMs: 200, capMs: 20_000, random: () => 0, now: () => now, sleep };
+    await open({ retry }).fetchManifest("1");
     expect(waits).toEqual([waitMs]);
   });
 

@@ -105,16 +105,18 @@ export async function startRegistry(): Promise<TestRegistry> {
     const bytes = kind === "manifests" ? manifest?.bytes : registry.blobs.get(name);
     if (bytes === undefined)
       return sendError(response, 404, kind === "manifests" ? "MANIFEST_UNKNOWN" : "BLOB_UNKNOWN");
-    const start = Number(/^bytes=([0-9]+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
+    const range = /^bytes=([0-9]+)-([0-9]*)$/.exec(request.headers.range ?? "");
+    const start = Number(range?.[1] ?? 0);
+    const end = range?.[2] ? Math.min(Number(range[2]) + 1, bytes.byteLength) : bytes.byteLength;
     if (start >= bytes.byteLength && start > 0) return sendError(response, 416, "RANGE_INVALID");
     const headers = {
       "content-type": manifest?.mediaType ?? "application/octet-stream",
       "docker-content-digest": digestOf(bytes),
-      "content-length": bytes.byteLength - start,
-      ...(start > 0 && { "content-range": `bytes ${start}-${bytes.byteLength - 1}/${bytes.byteLength}` }),
+      "content-length": end - start,
+      ...(range !== null && { "content-range": `bytes ${start}-${end - 1}/${bytes.byteLength}` }),
     };
-    response.writeHead(start > 0 ? 206 : 200, headers);
-    response.end(request.method === "HEAD" ? undefined : bytes.subarray(start));
+    response.writeHead(range === null ? 200 : 206, headers);
+    response.end(request.method === "HEAD" ? undefined : bytes.subarray(start, end));
   }
 
   return registry;

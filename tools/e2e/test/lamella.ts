@@ -19,15 +19,18 @@ export interface RunOptions {
   env?: NodeJS.ProcessEnv;
   /** Resolves when the process shall be interrupted, as Ctrl-C does it. */
   interrupt?: Promise<unknown>;
+  /** Resolves when the process shall be killed, as power is cut. */
+  kill?: Promise<unknown>;
 }
 
 /** Runs the command as it is shipped. */
-export async function lamella(args: readonly string[], { env = {}, interrupt }: RunOptions = {}): Promise<Run> {
+export async function lamella(args: readonly string[], { env = {}, interrupt, kill }: RunOptions = {}): Promise<Run> {
   const child = spawn(process.execPath, [CLI, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });
   void interrupt?.then(() => child.kill("SIGINT"));
+  void kill?.then(() => child.kill("SIGKILL"));
   const output = Promise.all([text(child.stdout), text(child.stderr)]);
   let peakBytes = 0;
   const ended = new Promise<number>((resolve, reject) => {

@@ -1,0 +1,22 @@
+import { Command } from "commander";
+
+import { withImage } from "../documents.js";
+import { LOCATION_HELP } from "../image-location.js";
+import { addGlobalOptions } from "../options.js";
+import type { GlobalOptions } from "../options.js";
+import { writeOut } from "../output.js";
+
+export function configCommand(): Command {
+  const command = new Command("config")
+    .description("print the config of an image, byte for byte")
+    .argument("<source>", LOCATION_HELP)
+    .action(print);
+  return addGlobalOptions(command);
+}
+
+async function print(source: string, options: GlobalOptions): Promise<void> {
+  await withImage(source, options, async ({ image, document }) => {
+    const { manifest } = await image(options.platform);
+    await writeOut(await document(manifest.config));
+  });
+}

@@ -1,0 +1,24 @@
+import { Command } from "commander";
+
+import { withImage } from "../documents.js";
+import { LOCATION_HELP } from "../image-location.js";
+import { addGlobalOptions, chosenPlatform } from "../options.js";
+import type { GlobalOptions } from "../options.js";
+import { printResult } from "../output.js";
+
+export function digestCommand(): Command {
+  const command = new Command("digest")
+    .description("print the digest that a name stands for")
+    .argument("<source>", LOCATION_HELP)
+    .addHelpText("after", "\nOf an image for several platforms it is the index's unless --platform chooses one.")
+    .action(print);
+  return addGlobalOptions(command);
+}
+
+async function print(source: string, options: GlobalOptions, command: Command): Promise<void> {
+  await withImage(source, options, async ({ root, image }) => {
+    const platform = chosenPlatform(command);
+    const { mediaType, digest, size } = platform === undefined ? root : (await image(platform)).descriptor;
+    printResult(options, process.stdout, { json: { mediaType, digest, size }, text: () => `${digest}\n` });
+  });
+}
