@@ -1,7 +1,7 @@
+import type { OpenDestination } from "@lamella/image-store";
 import { copyImage } from "@lamella/oci-client";
 import type { Copied, CopyOptions, CopySource } from "@lamella/oci-client";
 
-import type { OpenDestination } from "./image-location.js";
 import type { GlobalOptions } from "./options.js";
 import { printResult } from "./output.js";
 import { showProgress } from "./progress.js";

@@ -1,10 +1,10 @@
+import { openSource } from "@lamella/image-store";
 import { readImage } from "@lamella/image-store";
 import type { Image } from "@lamella/image-store";
 import type { CopySource } from "@lamella/oci-client";
 import { collectContent, MAX_DOCUMENT_BYTES } from "@lamella/refs";
 import type { CallOptions, Descriptor, Platform } from "@lamella/refs";
 
-import { openImage } from "./image-location.js";
 import type { GlobalOptions } from "./options.js";
 import { withRegistries } from "./registry-session.js";
 
@@ -24,7 +24,7 @@ export async function withImage(
   use: (image: SeenImage) => Promise<void>,
 ): Promise<void> {
   await withRegistries(options, async ({ client, signal }) => {
-    const source = await openImage(text, client, { signal });
+    const source = await openSource(text, client, { signal });
     try {
       await use(await see(source, { signal }));
     } finally {

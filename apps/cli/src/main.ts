@@ -24,7 +24,7 @@ try {
 function hintFor(status: number): string | undefined {
   switch (status) {
     case EXIT.auth:
-      return "log in with docker, podman or skopeo login: what they keep is used here";
+      return "lamella login REGISTRY keeps credentials; those of docker, podman and skopeo are used too";
     case EXIT.network:
       return "what has arrived whole is kept: run the same command again";
     case EXIT.noSpace:

@@ -6,6 +6,8 @@ import { copyCommand } from "./commands/copy.js";
 import { digestCommand } from "./commands/digest.js";
 import { diskCommand } from "./commands/disk.js";
 import { inspectCommand } from "./commands/inspect.js";
+import { loginCommand } from "./commands/login.js";
+import { logoutCommand } from "./commands/logout.js";
 import { lsCommand } from "./commands/ls.js";
 import { manifestCommand } from "./commands/manifest.js";
 import { pullCommand } from "./commands/pull.js";
@@ -34,6 +36,8 @@ export function createProgram(): Command {
     configCommand(),
     lsCommand(),
     catCommand(),
+    loginCommand(),
+    logoutCommand(),
   ];
   for (const command of commands) program.addCommand(command);
   for (const command of [program, ...program.commands])

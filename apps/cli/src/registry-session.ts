@@ -21,7 +21,7 @@ export async function withRegistries<T>(
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
   const client = createRegistryClient({
-    plainHttp: (host) => isLoopbackHost(host) || options.plainHttp.includes(host),
+    plainHttp: mayBePlain(options),
     credentials: defaultCredentials(process.env),
   });
   try {
@@ -31,4 +31,9 @@ export async function withRegistries<T>(
     process.off("SIGINT", interrupt);
     process.off("SIGTERM", interrupt);
   }
+}
+
+/** Plain HTTP is for this machine, and for hosts that the user names. */
+export function mayBePlain(options: GlobalOptions): (host: string) => boolean {
+  return (host) => isLoopbackHost(host) || options.plainHttp.includes(host);
 }

@@ -1,7 +1,7 @@
-import type { RegistryClient } from "@lamella/oci-client";
 import { openContentStore, openImageTree, openSource, pullImage } from "@lamella/image-store";
 import type { ContentStore, Image } from "@lamella/image-store";
 import type { FileTree } from "@lamella/layer-format";
+import type { RegistryClient } from "@lamella/oci-client";
 
 import type { GlobalOptions } from "./options.js";
 import { showProgress } from "./progress.js";
@@ -35,11 +35,11 @@ function createSession(
     options,
     signal,
     async pull(text) {
-      const { images, target, reference } = await openSource(text, client, { signal });
+      const { images, name, reference, close } = await openSource(text, client, { signal });
       const progress = showProgress(options, `Pulling ${text}`);
       try {
         const onProgress = progress.layer;
-        const image = await pullImage(content, images, target, {
+        const image = await pullImage(content, images, name, {
           platform: options.platform,
           name: reference,
           onProgress,
@@ -48,6 +48,7 @@ function createSession(
         return { image, reference };
       } finally {
         progress.stop();
+        await close();
       }
     },
     async withTree(text, useTree) {

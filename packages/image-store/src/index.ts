@@ -10,6 +10,6 @@ export type { LayoutIndex } from "./layout-index.js";
 export type { LayerProgress, OnProgress } from "./progress.js";
 export { pullImage } from "./pull.js";
 export type { PullOptions } from "./pull.js";
-export { openSource } from "./source.js";
-export type { Source } from "./source.js";
+export { LOCATION_FORMS, openDestination, openNamedRepository, openSource } from "./image-location.js";
+export type { OpenDestination, OpenSource } from "./image-location.js";
 export { defaultStoreDirectory } from "./store-directory.js";

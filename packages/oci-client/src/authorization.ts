@@ -21,13 +21,13 @@ export interface AuthorizerOptions {
   readonly now: RetryPolicy["now"];
 }
 
-export interface AccessRequest extends CallOptions {
+interface AccessRequest extends CallOptions {
   /** What the request must be allowed, merged. */
   readonly scopes: readonly Scope[];
   readonly act: string;
 }
 
-export interface Refusal {
+interface Refusal {
   /** Those of the registry's own 401. */
   readonly challenges: readonly Challenge[];
   /** What was sent in vain. */

@@ -27,7 +27,7 @@ export async function openOciLayout(directory: string, options: CallOptions = {}
   return openLayout(directoryFiles(directory), options);
 }
 
-export function directoryFiles(directory: string): LayoutFiles {
+function directoryFiles(directory: string): LayoutFiles {
   return {
     title: `OCI layout ${quote(directory)}`,
     readSmall: (path, limitBytes, options) => readPlainFile(join(directory, path), limitBytes, options),

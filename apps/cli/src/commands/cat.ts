@@ -1,3 +1,4 @@
+import { LOCATION_FORMS } from "@lamella/image-store";
 import { byteString, resolvePath } from "@lamella/layer-format";
 import { LamellaError } from "@lamella/refs";
 import { Command } from "commander";
@@ -11,7 +12,7 @@ import { withSession } from "../session.js";
 export function catCommand(): Command {
   const command = new Command("cat")
     .description("print a file of an image")
-    .argument("<source>", "a reference (alpine:3.20) or oci:DIR[:NAME]")
+    .argument("<source>", LOCATION_FORMS)
     .argument("<path>", "a file of the image; symlinks are followed")
     .action(print);
   return addGlobalOptions(command);

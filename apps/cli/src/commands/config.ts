@@ -1,7 +1,7 @@
+import { LOCATION_FORMS } from "@lamella/image-store";
 import { Command } from "commander";
 
 import { withImage } from "../documents.js";
-import { LOCATION_HELP } from "../image-location.js";
 import { addGlobalOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { writeOut } from "../output.js";
@@ -9,7 +9,7 @@ import { writeOut } from "../output.js";
 export function configCommand(): Command {
   const command = new Command("config")
     .description("print the config of an image, byte for byte")
-    .argument("<source>", LOCATION_HELP)
+    .argument("<source>", LOCATION_FORMS)
     .action(print);
   return addGlobalOptions(command);
 }

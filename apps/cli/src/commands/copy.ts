@@ -1,7 +1,7 @@
+import { LOCATION_FORMS, openDestination, openSource } from "@lamella/image-store";
 import { Command, InvalidArgumentError, Option } from "commander";
 
 import { runCopy } from "../copy-run.js";
-import { LOCATION_HELP, openDestination, openImage } from "../image-location.js";
 import { addGlobalOptions, chosenPlatform } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { withRegistries } from "../registry-session.js";
@@ -16,7 +16,7 @@ interface CopyOptions extends GlobalOptions {
 export function copyCommand(): Command {
   const command = new Command("copy")
     .description("copy an image between registries, OCI layouts and archives, digests kept")
-    .argument("<source>", LOCATION_HELP)
+    .argument("<source>", LOCATION_FORMS)
     .argument("<destination>", "the same; an archive is replaced, a layout is added to")
     .addOption(new Option("--parallel <count>", "how many blobs at once").default(4).argParser(parseCount))
     .addOption(new Option("--chunk-size <bytes>", "send blobs to a registry in pieces, as 16M").argParser(parseSize))
@@ -32,7 +32,7 @@ export function copyCommand(): Command {
 
 async function copy(from: string, to: string, options: CopyOptions, command: Command): Promise<void> {
   await withRegistries(options, async ({ client, signal }) => {
-    const source = await openImage(from, client, { signal });
+    const source = await openSource(from, client, { signal });
     try {
       const destination = await openDestination(to, client, { signal });
       try {

@@ -1,7 +1,7 @@
+import { LOCATION_FORMS } from "@lamella/image-store";
 import { Command } from "commander";
 
 import { withImage } from "../documents.js";
-import { LOCATION_HELP } from "../image-location.js";
 import { addGlobalOptions, chosenPlatform } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { printResult } from "../output.js";
@@ -9,7 +9,7 @@ import { printResult } from "../output.js";
 export function digestCommand(): Command {
   const command = new Command("digest")
     .description("print the digest that a name stands for")
-    .argument("<source>", LOCATION_HELP)
+    .argument("<source>", LOCATION_FORMS)
     .addHelpText("after", "\nOf an image for several platforms it is the index's unless --platform chooses one.")
     .action(print);
   return addGlobalOptions(command);

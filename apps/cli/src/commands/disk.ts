@@ -2,6 +2,7 @@ import { extname } from "node:path";
 
 import { planDisk, writeDisk } from "@lamella/disk-export";
 import type { DiskFormat, DiskPlan, PlanDiskOptions, WrittenDisk } from "@lamella/disk-export";
+import { LOCATION_FORMS } from "@lamella/image-store";
 import { displayPath } from "@lamella/layer-format";
 import { Command, Option } from "commander";
 
@@ -23,7 +24,7 @@ interface DiskOptions extends GlobalOptions, DiskFlags {
 export function diskCommand(): Command {
   const command = new Command("disk")
     .description("write an image as a disk")
-    .argument("<source>", "a reference (alpine:3.20) or oci:DIR[:NAME]")
+    .argument("<source>", LOCATION_FORMS)
     .requiredOption("-o, --output <file>", "the disk to write; - for stdout")
     .addOption(new Option("--format <format>", "default: by the output's suffix, else ext4").choices(DISK_FORMATS))
     .addOption(new Option("--size <bytes>", "ext4: the size of the disk, as 2G").argParser(parseSize).conflicts("free"))

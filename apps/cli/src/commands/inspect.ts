@@ -1,8 +1,8 @@
+import { LOCATION_FORMS } from "@lamella/image-store";
 import { formatPlatform, quote } from "@lamella/refs";
 import { Command } from "commander";
 
 import { withImage } from "../documents.js";
-import { LOCATION_HELP } from "../image-location.js";
 import { addGlobalOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { printResult, table } from "../output.js";
@@ -11,7 +11,7 @@ import { formatSize } from "../size.js";
 export function inspectCommand(): Command {
   const command = new Command("inspect")
     .description("show what an image is, without pulling it")
-    .argument("<source>", LOCATION_HELP)
+    .argument("<source>", LOCATION_FORMS)
     .action(inspect);
   return addGlobalOptions(command);
 }

@@ -1,3 +1,4 @@
+import { LOCATION_FORMS } from "@lamella/image-store";
 import { byteString, displayPath, resolvePath } from "@lamella/layer-format";
 import type { Entry, FileTree } from "@lamella/layer-format";
 import { Command } from "commander";
@@ -15,7 +16,7 @@ interface LsOptions extends GlobalOptions {
 export function lsCommand(): Command {
   const command = new Command("ls")
     .description("list a directory of an image")
-    .argument("<source>", "a reference (alpine:3.20) or oci:DIR[:NAME]")
+    .argument("<source>", LOCATION_FORMS)
     .argument("[path]", "a directory or a file of the image; symlinks are followed", "/")
     .option("-R, --recursive", "everything below it as well", false)
     .action(list);

@@ -1,7 +1,7 @@
+import { LOCATION_FORMS } from "@lamella/image-store";
 import { Command } from "commander";
 
 import { withImage } from "../documents.js";
-import { LOCATION_HELP } from "../image-location.js";
 import { addGlobalOptions, chosenPlatform } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { writeOut } from "../output.js";
@@ -9,7 +9,7 @@ import { writeOut } from "../output.js";
 export function manifestCommand(): Command {
   const command = new Command("manifest")
     .description("print the manifest or index of an image, byte for byte")
-    .argument("<source>", LOCATION_HELP)
+    .argument("<source>", LOCATION_FORMS)
     .addHelpText("after", "\nOf an image for several platforms the index is printed unless --platform chooses one.")
     .action(print);
   return addGlobalOptions(command);

@@ -1,3 +1,4 @@
+import { LOCATION_FORMS } from "@lamella/image-store";
 import { Command } from "commander";
 
 import { addGlobalOptions } from "../options.js";
@@ -9,7 +10,7 @@ import { formatSize } from "../size.js";
 export function pullCommand(): Command {
   const command = new Command("pull")
     .description("bring an image into the store")
-    .argument("<source>", "a reference (alpine:3.20) or oci:DIR[:NAME]")
+    .argument("<source>", LOCATION_FORMS)
     .action(pull);
   return addGlobalOptions(command);
 }

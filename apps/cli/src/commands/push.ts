@@ -1,9 +1,9 @@
+import { openDestination, openNamedRepository } from "@lamella/image-store";
 import { openOciLayout } from "@lamella/oci-client";
 import { formatReference } from "@lamella/refs";
 import { Command } from "commander";
 
 import { runCopy } from "../copy-run.js";
-import { openDestination, openNamedRepository } from "../image-location.js";
 import { addGlobalOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { withRegistries } from "../registry-session.js";

@@ -1,7 +1,7 @@
+import { openNamedRepository } from "@lamella/image-store";
 import type { Descriptor } from "@lamella/refs";
 import { Command } from "commander";
 
-import { openNamedRepository } from "../image-location.js";
 import { addGlobalOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { printResult, table } from "../output.js";

@@ -1,6 +1,6 @@
+import { openNamedRepository } from "@lamella/image-store";
 import { Command } from "commander";
 
-import { openNamedRepository } from "../image-location.js";
 import { addGlobalOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { writeOut } from "../output.js";

@@ -9,11 +9,15 @@ import {
   openOciLayout,
 } from "@lamella/oci-client";
 import type { CopyDestination, CopySource, RegistryClient, Repository } from "@lamella/oci-client";
-import { LamellaError, parseReference, withDefaultTag } from "@lamella/refs";
+import { formatReference, parseReference, withDefaultTag } from "@lamella/refs";
 import type { CallOptions, Reference } from "@lamella/refs";
+
+import { ImageStoreError } from "./errors.js";
 
 /** An image that is read, and what must be closed afterwards. */
 export interface OpenSource extends CopySource {
+  /** The canonical reference, where the source is a registry: the name under which the image is kept. */
+  readonly reference?: string;
   close(): Promise<void>;
 }
 
@@ -25,8 +29,8 @@ export interface OpenDestination extends CopyDestination {
   close(): Promise<void>;
 }
 
-/** What the command line names an image with. */
-export const LOCATION_HELP =
+/** What an image is named with, in words for a help text. */
+export const LOCATION_FORMS =
   "a reference (alpine:3.20), oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]";
 
 const SCHEMES = ["oci", "oci-archive", "docker-archive"] as const;
@@ -36,11 +40,16 @@ type Location =
   | { readonly scheme: (typeof SCHEMES)[number]; readonly path: string; readonly name: string }
   | { readonly scheme: "registry"; readonly reference: Reference };
 
-/** @throws {LamellaError} `source_invalid`, `source_unsupported`, and what opening throws */
-export async function openImage(text: string, client: RegistryClient, options: CallOptions): Promise<OpenSource> {
+/**
+ * Opens an image to read: a reference, `oci:DIR[:NAME]`, `oci-archive:FILE[:NAME]` or `docker-archive:FILE[:NAME]`.
+ * @throws {ImageStoreError} `source_invalid`, `source_unsupported`, and what opening throws
+ */
+export async function openSource(text: string, client: RegistryClient, options: CallOptions): Promise<OpenSource> {
   const location = parseLocation(text);
   if (location.scheme === "registry") {
-    return { images: client.repository(location.reference), name: nameOf(location.reference), close: nothing };
+    const { reference } = location;
+    const images = client.repository(reference);
+    return { images, name: nameOf(reference), reference: formatReference(reference), close: nothing };
   }
   const { scheme, path, name } = location;
   if (scheme === "oci") return { images: await openOciLayout(path, options), name, close: nothing };
@@ -48,7 +57,10 @@ export async function openImage(text: string, client: RegistryClient, options: C
   return { images, name, close: images.close };
 }
 
-/** @throws {LamellaError} `source_invalid`, `source_unsupported`, and what opening throws */
+/**
+ * Opens a place to write an image to, named as a source is. An archive appears with `commit`.
+ * @throws {ImageStoreError} `source_invalid`, `source_unsupported`, and what opening throws
+ */
 export async function openDestination(
   text: string,
   client: RegistryClient,
@@ -67,14 +79,14 @@ export async function openDestination(
   return { images, name, commit: (commit) => images.commit(commit), close: async () => images[Symbol.asyncDispose]() };
 }
 
-/** The repository that a text names, and the reference. @throws {LamellaError} `source_invalid`, `source_unsupported` */
+/** The repository that a text names, and the reference. @throws {ImageStoreError} `source_invalid`, `source_unsupported` */
 export function openNamedRepository(
   text: string,
   client: RegistryClient,
 ): { repository: Repository; reference: Reference; name: string } {
   const location = parseLocation(text);
   if (location.scheme !== "registry") {
-    throw new LamellaError("source_unsupported", `cannot ask ${text}: only a registry can tell`);
+    throw new ImageStoreError("source_unsupported", `cannot ask ${text}: only a registry can tell`);
   }
   const { reference } = location;
   return { repository: client.repository(reference), reference, name: nameOf(reference) };
@@ -84,11 +96,11 @@ function parseLocation(text: string): Location {
   const scheme = SCHEMES.find((name) => text.startsWith(`${name}:`));
   if (scheme !== undefined) {
     const [path = "", ...name] = text.slice(scheme.length + 1).split(":");
-    if (path === "") throw new LamellaError("source_invalid", `cannot open ${text}: it names no file`);
+    if (path === "") throw new ImageStoreError("source_invalid", `cannot open ${text}: it names no file`);
     return { scheme, path: resolve(path), name: name.join(":") };
   }
   if (OTHER_SCHEMES.some((other) => text.startsWith(`${other}:`))) {
-    throw new LamellaError("source_unsupported", `cannot open ${text}: expected ${LOCATION_HELP}`);
+    throw new ImageStoreError("source_unsupported", `cannot open ${text}: expected ${LOCATION_FORMS}`);
   }
   return { scheme: "registry", reference: parse(text) };
 }
@@ -99,7 +111,7 @@ function parse(text: string): Reference {
     return withDefaultTag(parseReference(text));
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    throw new LamellaError("source_invalid", message, { cause: error });
+    throw new ImageStoreError("source_invalid", message, { cause: error });
   }
 }
 
