@@ -44,7 +44,7 @@ type Location =
  * Opens an image to read: a reference, `oci:DIR[:NAME]`, `oci-archive:FILE[:NAME]` or `docker-archive:FILE[:NAME]`.
  * @throws {ImageStoreError} `source_invalid`, `source_unsupported`, and what opening throws
  */
-export async function openSource(text: string, client: RegistryClient, options: CallOptions): Promise<OpenSource> {
+export async function openSource(text: string, client: RegistryClient, options: CallOptions = {}): Promise<OpenSource> {
   const location = parseLocation(text);
   if (location.scheme === "registry") {
     const { reference } = location;
@@ -64,7 +64,7 @@ export async function openSource(text: string, client: RegistryClient, options: 
 export async function openDestination(
   text: string,
   client: RegistryClient,
-  options: CallOptions,
+  options: CallOptions = {},
 ): Promise<OpenDestination> {
   const location = parseLocation(text);
   if (location.scheme === "registry") {
