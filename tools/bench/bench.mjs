@@ -65,6 +65,12 @@ try {
       const skopeo = `skopeo --insecure-policy copy -q --src-tls-verify=false docker://${reference} oci:$W/oci:latest`;
       const unpack = `umoci unpack --image $W/oci:latest $W/bundle 2>$W/log`;
       compare(
+        `${image}: copy to a layout | skopeo copy`,
+        place,
+        `${lamella} copy -q ${reference} oci:$W/oci:latest`,
+        skopeo,
+      );
+      compare(
         `${image}: pull, readable | skopeo, umoci unpack`,
         place,
         `${lamella} pull -q --root $W/root ${reference}`,

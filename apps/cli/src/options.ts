@@ -1,3 +1,6 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+
 import { defaultStoreDirectory } from "@lamella/image-store";
 import { hostPlatform, parsePlatform } from "@lamella/refs";
 import type { Platform } from "@lamella/refs";
@@ -13,6 +16,8 @@ export interface GlobalOptions {
   platform: Platform;
   root: string;
   plainHttp: string[];
+  /** Mirrors and certificates, as containerd's `certs.d` has them. */
+  hostsDir: string;
 }
 
 export function addGlobalOptions(command: Command): Command {
@@ -40,6 +45,11 @@ export function addGlobalOptions(command: Command): Command {
       )
         .argParser((host: string, hosts: string[]) => [...hosts, host])
         .default([], "none"),
+    )
+    .addOption(
+      new Option("--hosts-dir <dir>", "mirrors and certificates: HOST/hosts.toml, as containerd's certs.d has them")
+        .env("LAMELLA_HOSTS_DIR")
+        .default(join(process.env["XDG_CONFIG_HOME"] || join(homedir(), ".config"), "lamella/certs.d")),
     );
 }
 

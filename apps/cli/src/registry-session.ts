@@ -1,5 +1,8 @@
-import { createRegistryClient, defaultCredentials, isLoopbackHost } from "@lamella/oci-client";
-import type { RegistryClient } from "@lamella/oci-client";
+import { readFile } from "node:fs/promises";
+
+import { createRegistryClient, defaultCredentials, isLoopbackHost, readHostsDirectory } from "@lamella/oci-client";
+import type { RegistryClient, RegistryClientOptions } from "@lamella/oci-client";
+import type { CallOptions } from "@lamella/refs";
 
 import { Interrupted } from "./exit-status.js";
 import type { GlobalOptions } from "./options.js";
@@ -20,20 +23,26 @@ export async function withRegistries<T>(
   const interrupt = (signal: "SIGINT" | "SIGTERM"): void => abort.abort(new Interrupted(signal));
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
-  const client = createRegistryClient({
-    plainHttp: mayBePlain(options),
-    credentials: defaultCredentials(process.env),
-  });
+  let client: RegistryClient | undefined;
   try {
+    const credentials = defaultCredentials(process.env);
+    client = createRegistryClient({ ...(await clientOptions(options, abort)), credentials });
     return await use({ client, signal: abort.signal });
   } finally {
-    await client.close();
+    await client?.close();
     process.off("SIGINT", interrupt);
     process.off("SIGTERM", interrupt);
   }
 }
 
-/** Plain HTTP is for this machine, and for hosts that the user names. */
-export function mayBePlain(options: GlobalOptions): (host: string) => boolean {
-  return (host) => isLoopbackHost(host) || options.plainHttp.includes(host);
+/** How registries are reached: over plain HTTP or not, by which mirrors, with whose certificates. */
+export async function clientOptions(options: GlobalOptions, call: CallOptions): Promise<RegistryClientOptions> {
+  const hosts = await readHostsDirectory(options.hostsDir, call);
+  const { SSL_CERT_FILE: bundle } = process.env;
+  const ca = bundle ? await readFile(bundle, "utf8") : undefined;
+  return {
+    plainHttp: (host) => isLoopbackHost(host) || options.plainHttp.includes(host),
+    mirrors: hosts.mirrors,
+    tls: (host) => (ca === undefined ? hosts.tls(host) : { ca, ...hosts.tls(host) }),
+  };
 }

@@ -46,6 +46,7 @@ export { createFetchTransport, type FetchLike } from "./fetch-transport.js";
 export { isLoopbackHost, type PlainHttp } from "./host.js";
 export { createRegistryClient, type RegistryClientOptions } from "./http-client.js";
 export type { ProxySettings, TlsIdentity } from "./http-transport.js";
+export { type HostsOptions, readHostsDirectory } from "./hosts-directory.js";
 export { type HostsConfig, parseHostsToml, type TlsFiles } from "./hosts-toml.js";
 export type { ImageSink } from "./image-sink.js";
 export type { FetchedManifest } from "./manifest-pull.js";

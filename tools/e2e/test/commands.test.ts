@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -50,6 +50,14 @@ describe("lamella", () => {
       .map((line) => JSON.parse(line));
     expect(events.at(0)).toMatchObject({ phase: "pull", state: "waiting" });
     expect(events.at(-1)).toMatchObject({ phase: "pull", state: "done" });
+  });
+
+  it("pull asks the mirrors that a hosts directory names", async () => {
+    const hosts = join(work, "certs.d");
+    mkdirSync(join(hosts, "registry.invalid"), { recursive: true });
+    writeFileSync(join(hosts, "registry.invalid/hosts.toml"), `[host."http://${registry.address}"]\n`);
+    const { reference } = JSON.parse(await stdout("pull", "registry.invalid/sample", "--json", "--hosts-dir", hosts));
+    expect(reference).toBe("registry.invalid/sample:latest");
   });
 
   it("ls lists a directory as ls -l does", async () => {

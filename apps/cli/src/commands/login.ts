@@ -8,7 +8,7 @@ import { Command } from "commander";
 import { addGlobalOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { printResult } from "../output.js";
-import { mayBePlain, withRegistries } from "../registry-session.js";
+import { clientOptions, withRegistries } from "../registry-session.js";
 
 interface LoginOptions extends GlobalOptions {
   username: string;
@@ -36,10 +36,8 @@ async function login(registry: string, options: LoginOptions): Promise<void> {
   const password = (await text(process.stdin)).replace(/\r?\n$/, "");
   const credential: Credential = { kind: "basic", username: options.username, password };
   await withRegistries(options, async ({ signal }) => {
-    await using client = createRegistryClient({
-      plainHttp: mayBePlain(options),
-      credentials: staticCredentials({ [registry]: credential }),
-    });
+    const credentials = staticCredentials({ [registry]: credential });
+    await using client = createRegistryClient({ ...(await clientOptions(options, { signal })), credentials });
     await client.ping(registry, { signal });
     const path = defaultCredentialsPath(process.env);
     await storeCredential(registry, credential, { path, signal });
