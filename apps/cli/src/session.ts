@@ -1,7 +1,8 @@
 import { openContentStore, openImageTree, openSource, pullImage } from "@lamella/image-store";
-import type { ContentStore, Image } from "@lamella/image-store";
+import type { ContentStore, Image, OpenSource } from "@lamella/image-store";
 import type { FileTree } from "@lamella/layer-format";
 import type { RegistryClient } from "@lamella/oci-client";
+import { LamellaError } from "@lamella/refs";
 
 import type { GlobalOptions } from "./options.js";
 import { showProgress } from "./progress.js";
@@ -11,9 +12,12 @@ import { withRegistries } from "./registry-session.js";
 export interface Session {
   readonly options: GlobalOptions;
   readonly signal: AbortSignal;
-  /** Brings an image of any source into the store, with progress. */
-  pull(source: string): Promise<{ image: Image; reference: string | undefined }>;
-  /** The same, and the image's file tree, which is closed when `use` has ended. */
+  /**
+   * Brings an image of any source into the store, with progress, and keeps it under `name` or the reference that it came by.
+   * @throws {LamellaError} `option_invalid` for a source that has no reference of its own, if there is no `name`
+   */
+  keep(source: string, name?: string): Promise<{ image: Image; name: string }>;
+  /** The file tree of an image, which is closed when `use` has ended. What came from a registry is kept. */
   withTree<T>(source: string, use: (tree: FileTree, image: Image) => Promise<T>): Promise<T>;
 }
 
@@ -31,28 +35,40 @@ function createSession(
   client: RegistryClient,
   content: ContentStore,
 ): Session {
-  const session: Session = {
+  async function bring(source: OpenSource, title: string, name: string | undefined): Promise<Image> {
+    const progress = showProgress(options, `Pulling ${title}`);
+    try {
+      const { platform } = options;
+      return await pullImage(content, source.images, source.name, {
+        platform,
+        name,
+        onProgress: progress.layer,
+        signal,
+      });
+    } finally {
+      progress.stop();
+      await source.close();
+    }
+  }
+
+  return {
     options,
     signal,
-    async pull(text) {
-      const { images, name, reference, close } = await openSource(text, client, { signal });
-      const progress = showProgress(options, `Pulling ${text}`);
-      try {
-        const onProgress = progress.layer;
-        const image = await pullImage(content, images, name, {
-          platform: options.platform,
-          name: reference,
-          onProgress,
-          signal,
-        });
-        return { image, reference };
-      } finally {
-        progress.stop();
-        await close();
+    async keep(text, wanted) {
+      const source = await openSource(text, client, { signal });
+      const name = wanted ?? source.reference;
+      if (name === undefined) {
+        await source.close();
+        throw new LamellaError(
+          "option_invalid",
+          `cannot pull ${text}: it has no reference of its own, give one with --name`,
+        );
       }
+      return { image: await bring(source, text, name), name };
     },
     async withTree(text, useTree) {
-      const { image } = await session.pull(text);
+      const source = await openSource(text, client, { signal });
+      const image = await bring(source, text, source.reference);
       const tree = await openImageTree(content, image, { signal });
       try {
         return await useTree(tree, image);
@@ -61,5 +77,4 @@ function createSession(
       }
     },
   };
-  return session;
 }

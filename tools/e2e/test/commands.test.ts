@@ -52,6 +52,26 @@ describe("lamella", () => {
     expect(events.at(-1)).toMatchObject({ phase: "pull", state: "done" });
   });
 
+  it("pull keeps an image of an archive under the name that it is given", async () => {
+    const archive = join(work, "sample.tar");
+    await stdout("copy", source, `docker-archive:${archive}:sample:latest`);
+    expect(await lamella(["pull", `docker-archive:${archive}`, "--root", join(work, "root")])).toMatchObject({
+      status: 2,
+    });
+    const root = join(work, "import-root");
+    const run = await lamella([
+      "pull",
+      `docker-archive:${archive}`,
+      "--name",
+      "example.com/sample:1",
+      "--json",
+      "--root",
+      root,
+    ]);
+    expect(JSON.parse(run.stdout)).toMatchObject({ reference: "example.com/sample:1" });
+    expect(await stdout("cat", `oci:${root}:example.com/sample:1`, "/etc/motd")).toMatch(/^Lamella/);
+  });
+
   it("pull asks the mirrors that a hosts directory names", async () => {
     const hosts = join(work, "certs.d");
     mkdirSync(join(hosts, "registry.invalid"), { recursive: true });

@@ -1,4 +1,5 @@
 import { LOCATION_FORMS } from "@lamella/image-store";
+import { formatReference, parseReference, withDefaultTag } from "@lamella/refs";
 import { Command } from "commander";
 
 import { addGlobalOptions } from "../options.js";
@@ -11,13 +12,19 @@ export function pullCommand(): Command {
   const command = new Command("pull")
     .description("bring an image into the store")
     .argument("<source>", LOCATION_FORMS)
+    .option("--name <reference>", "what to keep it as; needed where the source is not a registry")
     .action(pull);
   return addGlobalOptions(command);
 }
 
-async function pull(source: string, options: GlobalOptions): Promise<void> {
+interface PullOptions extends GlobalOptions {
+  name?: string;
+}
+
+async function pull(source: string, options: PullOptions): Promise<void> {
+  const wanted = options.name === undefined ? undefined : formatReference(withDefaultTag(parseReference(options.name)));
   await withSession(options, async (session) => {
-    const { image, reference = source } = await session.pull(source);
+    const { image, name: reference } = await session.keep(source, wanted);
     const sizeBytes = image.layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
     const { digest } = image.root;
     const layers = image.layers.map(({ descriptor, diffID }) => ({

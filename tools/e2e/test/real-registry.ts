@@ -1,0 +1,182 @@
+import { copyFileSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+
+import { startRegistry as startLamellad } from "@lamella/demo/sample";
+import { staticCredentials } from "@lamella/oci-client";
+import type { RegistryClientOptions } from "@lamella/oci-client";
+
+import { createAuthority } from "./certificate-authority.js";
+import { startDockerRegistry } from "./docker-registry.js";
+import type { DockerRegistryOptions } from "./docker-registry.js";
+import { startTokenServer } from "./token-server.js";
+
+export interface Login {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** A registry that runs, and how each client gets in. */
+export interface RealRegistry extends AsyncDisposable {
+  /** `127.0.0.1:PORT` */
+  readonly address: string;
+  readonly client: RegistryClientOptions;
+  /** Who may do everything, where it asks for a name. */
+  readonly login?: Login | undefined;
+  /** Who may only pull. */
+  readonly reader?: Login | undefined;
+  /** Ways in that it must refuse, and the code for that. */
+  readonly refused: Readonly<Record<string, { options: RegistryClientOptions; code: string }>>;
+  /** What it has answered, as `METHOD /path STATUS`, if it tells. */
+  readonly requests?: readonly string[] | undefined;
+  /** Flags of skopeo for a registry that is read from, `src-`, or written to, `dest-`; of buildah with neither. */
+  skopeo(this: void, side: "src-" | "dest-" | ""): string[];
+  readonly ctr: readonly string[];
+}
+
+export interface RealRegistryKind {
+  readonly title: string;
+  readonly needs: readonly string[];
+  /** Whether it has the referrers API, or leaves the referrers tag to the client. */
+  readonly listsReferrers: boolean;
+  start(directory: string): Promise<RealRegistry>;
+}
+
+const LOGIN: Login = { username: "keeper", password: "swordfish-7" };
+const READER: Login = { username: "reader", password: "only-looking-5" };
+/** LOGIN, with bcrypt's lowest cost: the registry computes it for each request. */
+const HTPASSWD = "keeper:$2y$05$abcdefghijklmnopqrstuuHDPp2XEPjWQeq3xsQA/2pda6U5paqm2";
+const [SERVICE, ISSUER] = ["the test's registry", "the test's token server"];
+
+export const realRegistries: readonly RealRegistryKind[] = [
+  {
+    title: "docker-registry for everybody",
+    needs: ["docker-registry"],
+    listsReferrers: false,
+    start: async (directory) => openDockerRegistry({ directory }),
+  },
+  {
+    title: "docker-registry with passwords",
+    needs: ["docker-registry"],
+    listsReferrers: false,
+    start: async (directory) => openDockerRegistry({ directory, htpasswd: HTPASSWD }, { login: LOGIN }),
+  },
+  {
+    title: "docker-registry with tokens",
+    needs: ["docker-registry", "openssl"],
+    listsReferrers: false,
+    start: startWithTokens,
+  },
+  {
+    title: "docker-registry with client certificates",
+    needs: ["docker-registry", "openssl"],
+    listsReferrers: false,
+    start: startWithCertificates,
+  },
+  {
+    title: "lamellad",
+    needs: [],
+    listsReferrers: true,
+    async start(directory) {
+      const daemon = await startLamellad(directory);
+      const { address } = daemon;
+      return {
+        ...plain(),
+        address,
+        client: {},
+        refused: {},
+        [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose](),
+      };
+    },
+  },
+];
+
+/** The options of a client that logs in. */
+export function withLogin(address: string, login: Login): RegistryClientOptions {
+  return { credentials: staticCredentials({ [address]: { kind: "basic", ...login } }) };
+}
+
+async function openDockerRegistry(
+  options: DockerRegistryOptions,
+  { login, reader }: Pick<RealRegistry, "login" | "reader"> = {},
+): Promise<RealRegistry> {
+  const registry = await startDockerRegistry(options);
+  const { address, requests } = registry;
+  return {
+    ...plain(login),
+    address,
+    requests,
+    login,
+    reader,
+    client: login === undefined ? {} : withLogin(address, login),
+    refused:
+      login === undefined
+        ? {}
+        : {
+            "without a password": { options: {}, code: "unauthorized" },
+            "with a wrong password": {
+              options: withLogin(address, { ...login, password: "swordfish-8" }),
+              code: "unauthorized",
+            },
+          },
+    [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose](),
+  };
+}
+
+function plain(login?: Login): Pick<RealRegistry, "skopeo" | "ctr"> {
+  const pair = login === undefined ? [] : [`${login.username}:${login.password}`];
+  return {
+    skopeo: (side) => [`--${side}tls-verify=false`, ...pair.flatMap((value) => [`--${side}creds`, value])],
+    ctr: ["--plain-http", ...pair.flatMap((value) => ["--user", value])],
+  };
+}
+
+async function startWithTokens(directory: string): Promise<RealRegistry> {
+  mkdirSync(directory);
+  const authority = await createAuthority(directory);
+  const signer = await authority.issue("signer", "keyUsage=digitalSignature");
+  const passwords = new Map([LOGIN, READER].map(({ username, password }) => [username, password]));
+  const readers = new Set([READER.username]);
+  const server = await startTokenServer({ signer, issuer: ISSUER, passwords, readers });
+  try {
+    const token = { realm: server.realm, service: SERVICE, issuer: ISSUER, roots: authority.certFile };
+    const registry = await openDockerRegistry({ directory, token }, { login: LOGIN, reader: READER });
+    const close = async (): Promise<void> => {
+      await registry[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+    };
+    return { ...registry, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await server[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function startWithCertificates(directory: string): Promise<RealRegistry> {
+  mkdirSync(directory);
+  const authority = await createAuthority(directory);
+  const server = await authority.issue("server", "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth");
+  const { cert, key, certFile, keyFile } = await authority.issue("client", "extendedKeyUsage=clientAuth");
+  const registry = await startDockerRegistry({ directory, tls: { server, clientCa: authority.certFile } });
+  const { address, requests } = registry;
+  // the names that skopeo and buildah look for
+  const certificates = join(directory, "certs.d");
+  mkdirSync(certificates);
+  copyFileSync(authority.certFile, join(certificates, "ca.crt"));
+  copyFileSync(certFile, join(certificates, "client.cert"));
+  copyFileSync(keyFile, join(certificates, "client.key"));
+  // this machine is asked over plain HTTP unless told otherwise
+  const encrypted = { plainHttp: () => false, retry: { attempts: 1 } };
+  const ca = authority.cert;
+  return {
+    address,
+    requests,
+    client: { ...encrypted, tls: () => ({ ca, cert, key }) },
+    refused: {
+      "without a certificate": { options: { ...encrypted, tls: () => ({ ca }) }, code: "network" },
+      "without knowing its authority": { options: { ...encrypted, tls: () => ({ cert, key }) }, code: "network" },
+    },
+    skopeo: (side) => [`--${side}cert-dir`, certificates],
+    ctr: ["--tlscacert", authority.certFile, "--tlscert", certFile, "--tlskey", keyFile],
+    [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose](),
+  };
+}
