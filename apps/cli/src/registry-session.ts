@@ -41,7 +41,7 @@ export async function clientOptions(options: GlobalOptions, call: CallOptions): 
   const { SSL_CERT_FILE: bundle } = process.env;
   const ca = bundle ? await readFile(bundle, "utf8") : undefined;
   return {
-    plainHttp: (host) => isLoopbackHost(host) || options.plainHttp.includes(host),
+    plainHttp: (host) => hosts.isPlainHttp(host) ?? (isLoopbackHost(host) || options.plainHttp.includes(host)),
     mirrors: hosts.mirrors,
     tls: (host) => (ca === undefined ? hosts.tls(host) : { ca, ...hosts.tls(host) }),
   };

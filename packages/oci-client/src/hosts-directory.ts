@@ -15,6 +15,8 @@ const DEFAULT_HOST = "_default";
 export interface HostsOptions {
   mirrors(host: string): readonly Mirror[];
   tls(host: string): TlsIdentity | undefined;
+  /** Whether a host's own file says that it is reached over plain HTTP, by `server` or by its own table; `undefined`: it does not say. */
+  isPlainHttp(host: string): boolean | undefined;
 }
 
 /**
@@ -39,7 +41,14 @@ export async function readHostsDirectory(directory: string, options: CallOptions
   return {
     mirrors: (host) => withoutItself(host, (configs.get(host) ?? configs.get(DEFAULT_HOST))?.mirrors ?? []),
     tls: (host) => identities.get(host),
+    isPlainHttp: (host) => isPlain(host, configs.get(host)),
   };
+}
+
+function isPlain(host: string, config: HostsConfig | undefined): boolean | undefined {
+  const urls = [config?.server, ...(config?.mirrors ?? []).map(({ url }) => url)];
+  const own = urls.find((url) => url !== undefined && URL.canParse(url) && new URL(url).host === host);
+  return own === undefined ? undefined : new URL(own).protocol === "http:";
 }
 
 /** A registry is asked after all its mirrors anyway; its own table is there for its certificates. */

@@ -37,6 +37,19 @@ describe("readHostsDirectory()", () => {
     expect(mirrors("a.example")).toEqual([]);
   });
 
+  it("tells how a host wants to be reached, by its server or its own table", async () => {
+    write("127.0.0.1:5000", 'server = "https://127.0.0.1:5000"\n');
+    write("a.example", '[host."http://a.example"]\n');
+    write("b.example", '[host."http://mirror.example"]\n');
+    const { isPlainHttp } = await readHostsDirectory(directory);
+    expect(["127.0.0.1:5000", "a.example", "b.example", "c.example"].map(isPlainHttp)).toEqual([
+      false,
+      true,
+      undefined,
+      undefined,
+    ]);
+  });
+
   it("has no hosts where there is no directory", async () => {
     const { mirrors, tls } = await readHostsDirectory(join(directory, "none"));
     expect(mirrors("docker.io")).toEqual([]);

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { startRegistry as startLamellad } from "@lamella/demo/sample";
@@ -20,26 +20,32 @@ export interface RealRegistry extends AsyncDisposable {
   /** `127.0.0.1:PORT` */
   readonly address: string;
   readonly client: RegistryClientOptions;
-  /** Who may do everything, where it asks for a name. */
-  readonly login?: Login | undefined;
-  /** Who may only pull. */
-  readonly reader?: Login | undefined;
-  /** Ways in that it must refuse, and the code for that. */
+  /** Ways in that a guarded one must refuse, and the code for that. */
   readonly refused: Readonly<Record<string, { options: RegistryClientOptions; code: string }>>;
   /** What it has answered, as `METHOD /path STATUS`, if it tells. */
   readonly requests?: readonly string[] | undefined;
   /** Flags of skopeo for a registry that is read from, `src-`, or written to, `dest-`; of buildah with neither. */
   skopeo(this: void, side: "src-" | "dest-" | ""): string[];
   readonly ctr: readonly string[];
+  /** A directory of `HOST/hosts.toml` that tells how to reach it by HTTPS, by its address and as the host {@link ALIAS}. */
+  readonly hosts?: string;
 }
 
 export interface RealRegistryKind {
   readonly title: string;
   readonly needs: readonly string[];
-  /** Whether it has the referrers API, or leaves the referrers tag to the client. */
-  readonly listsReferrers: boolean;
+  readonly deletesBlobs: boolean;
+  /** What it asks of clients. */
+  readonly guard: "none" | "password" | "token" | "certificate";
+  /** Who may do everything, where it asks for a name. */
+  readonly login?: Login;
+  /** Who may only pull. */
+  readonly reader?: Login;
   start(directory: string): Promise<RealRegistry>;
 }
+
+/** A name that is no machine's. */
+export const ALIAS = "registry.test";
 
 const LOGIN: Login = { username: "keeper", password: "swordfish-7" };
 const READER: Login = { username: "reader", password: "only-looking-5" };
@@ -51,31 +57,39 @@ export const realRegistries: readonly RealRegistryKind[] = [
   {
     title: "docker-registry for everybody",
     needs: ["docker-registry"],
-    listsReferrers: false,
+    deletesBlobs: true,
+    guard: "none",
     start: async (directory) => openDockerRegistry({ directory }),
   },
   {
     title: "docker-registry with passwords",
     needs: ["docker-registry"],
-    listsReferrers: false,
-    start: async (directory) => openDockerRegistry({ directory, htpasswd: HTPASSWD }, { login: LOGIN }),
+    deletesBlobs: true,
+    guard: "password",
+    login: LOGIN,
+    start: async (directory) => openDockerRegistry({ directory, htpasswd: HTPASSWD }, LOGIN),
   },
   {
     title: "docker-registry with tokens",
     needs: ["docker-registry", "openssl"],
-    listsReferrers: false,
+    deletesBlobs: true,
+    guard: "token",
+    login: LOGIN,
+    reader: READER,
     start: startWithTokens,
   },
   {
     title: "docker-registry with client certificates",
     needs: ["docker-registry", "openssl"],
-    listsReferrers: false,
+    deletesBlobs: true,
+    guard: "certificate",
     start: startWithCertificates,
   },
   {
     title: "lamellad",
     needs: [],
-    listsReferrers: true,
+    deletesBlobs: false,
+    guard: "none",
     async start(directory) {
       const daemon = await startLamellad(directory);
       const { address } = daemon;
@@ -95,18 +109,13 @@ export function withLogin(address: string, login: Login): RegistryClientOptions 
   return { credentials: staticCredentials({ [address]: { kind: "basic", ...login } }) };
 }
 
-async function openDockerRegistry(
-  options: DockerRegistryOptions,
-  { login, reader }: Pick<RealRegistry, "login" | "reader"> = {},
-): Promise<RealRegistry> {
+async function openDockerRegistry(options: DockerRegistryOptions, login?: Login): Promise<RealRegistry> {
   const registry = await startDockerRegistry(options);
   const { address, requests } = registry;
   return {
     ...plain(login),
     address,
     requests,
-    login,
-    reader,
     client: login === undefined ? {} : withLogin(address, login),
     refused:
       login === undefined
@@ -139,7 +148,7 @@ async function startWithTokens(directory: string): Promise<RealRegistry> {
   const server = await startTokenServer({ signer, issuer: ISSUER, passwords, readers });
   try {
     const token = { realm: server.realm, service: SERVICE, issuer: ISSUER, roots: authority.certFile };
-    const registry = await openDockerRegistry({ directory, token }, { login: LOGIN, reader: READER });
+    const registry = await openDockerRegistry({ directory, token }, LOGIN);
     const close = async (): Promise<void> => {
       await registry[Symbol.asyncDispose]();
       await server[Symbol.asyncDispose]();
@@ -164,6 +173,16 @@ async function startWithCertificates(directory: string): Promise<RealRegistry> {
   copyFileSync(authority.certFile, join(certificates, "ca.crt"));
   copyFileSync(certFile, join(certificates, "client.cert"));
   copyFileSync(keyFile, join(certificates, "client.key"));
+  const hosts = join(directory, "hosts");
+  for (const host of [address, ALIAS]) {
+    const lines = [
+      `[host."https://${address}"]`,
+      `ca = "${authority.certFile}"`,
+      `client = [["${certFile}", "${keyFile}"]]`,
+    ];
+    mkdirSync(join(hosts, host), { recursive: true });
+    writeFileSync(join(hosts, host, "hosts.toml"), `server = "https://${address}"\n${lines.join("\n")}\n`);
+  }
   // this machine is asked over plain HTTP unless told otherwise
   const encrypted = { plainHttp: () => false, retry: { attempts: 1 } };
   const ca = authority.cert;
@@ -176,7 +195,8 @@ async function startWithCertificates(directory: string): Promise<RealRegistry> {
       "without knowing its authority": { options: { ...encrypted, tls: () => ({ cert, key }) }, code: "network" },
     },
     skopeo: (side) => [`--${side}cert-dir`, certificates],
-    ctr: ["--tlscacert", authority.certFile, "--tlscert", certFile, "--tlskey", keyFile],
+    ctr: ["--hosts-dir", hosts],
+    hosts,
     [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose](),
   };
 }

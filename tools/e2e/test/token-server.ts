@@ -33,12 +33,14 @@ const LIFE_SECONDS = 300;
 /** A token server as Distribution's "Token Authentication Specification" has it, by GET and by OAuth2's POST. */
 export async function startTokenServer(options: TokenServerOptions): Promise<TokenServer> {
   const server = createServer((request, response) => {
-    void readWish(request).then((wish) => {
+    const answer = async (): Promise<void> => {
+      const wish = await readWish(request);
       const isKnown = wish.password !== "" && options.passwords.get(wish.username) === wish.password;
       const token = isKnown ? signToken(wish, options) : undefined;
       response.writeHead(isKnown ? 200 : 401, { "content-type": "application/json" });
       response.end(JSON.stringify(isKnown ? { token, access_token: token, expires_in: LIFE_SECONDS } : {}));
-    });
+    };
+    answer().catch(() => response.destroy());
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -20,6 +20,8 @@ export { mountImage } from "./mount.js";
 export type { MountSource } from "./mount.js";
 export { unpackWithUmoci } from "./unpack-umoci.js";
 export { mountLayers, unpackWithContainerd } from "./unpack-containerd.js";
+export { withContainerd } from "./containerd.js";
+export type { Containerd } from "./containerd.js";
 export {
   containerdClampsTime,
   containerdDifferences,
