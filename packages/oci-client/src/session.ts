@@ -1,7 +1,7 @@
 import { formatReference, type Reference } from "@lamella/refs";
 
 import { type AuthorizerCache, authorizerFor } from "./authorization.js";
-import { parseChallenges } from "./challenge.js";
+import { type Challenge, parseChallenges } from "./challenge.js";
 import type { Credentials } from "./credentials.js";
 import { OciClientError } from "./errors.js";
 import type { ExchangeRequest, Wire } from "./exchange.js";
@@ -92,8 +92,11 @@ export function openSession(
       request.signal?.throwIfAborted();
       // Only the registry itself may ask for a credential, not a host that it sent us on to.
       const isAsked = response.status === 401 && isOwn && response.url.origin === registry.origin;
-      if (!isAsked || isRenewed || !canRepeat(request)) throw error;
       const challenges = parseChallenges(response.headers.get("www-authenticate") ?? "");
+      if (isAsked && isRenewed && error instanceof OciClientError && challenges.some(isForWantOfRights)) {
+        throw asDenied(error);
+      }
+      if (!isAsked || isRenewed || !canRepeat(request)) throw error;
       const renewed = await authorizer.renew(need, { challenges, authorization });
       if (renewed === undefined) throw error;
       authorization = renewed;
@@ -124,4 +127,13 @@ function nameOf(registry: URL, plainHttp: PlainHttp): string {
 
 function secretsOf(authorization: string | undefined): string[] {
   return authorization === undefined ? [] : [authorization.slice(authorization.indexOf(" ") + 1)];
+}
+
+/** A token was accepted as one, but does not allow the act (RFC 6750, section 3.1). */
+function isForWantOfRights({ parameters }: Challenge): boolean {
+  return parameters.get("error") === "insufficient_scope";
+}
+
+function asDenied(error: OciClientError): OciClientError {
+  return new OciClientError("denied", error.message, { status: error.status, cause: error });
 }

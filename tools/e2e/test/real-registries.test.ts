@@ -149,7 +149,7 @@ for (const kind of realRegistries) {
         const readers = another(withLogin(registry.address, reader));
         expect(await repository("pushed/app", readers).resolve("v1")).toEqual(image);
         const push = pushImage(repository("pushed/app", readers), "v2", sampleLayers().slice(2));
-        await expect(push).rejects.toMatchObject({ code: "unauthorized" });
+        await expect(push).rejects.toMatchObject({ code: "denied" });
         await expect(repository("pushed/app").resolve("v2")).rejects.toMatchObject({ code: "not_found" });
       });
     }
