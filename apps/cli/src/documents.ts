@@ -1,5 +1,4 @@
-import { openSource } from "@lamella/image-store";
-import { readImage } from "@lamella/image-store";
+import { openSource, readImage } from "@lamella/image-store";
 import type { Image } from "@lamella/image-store";
 import type { CopySource } from "@lamella/oci-client";
 import { collectContent, MAX_DOCUMENT_BYTES } from "@lamella/refs";

@@ -8,12 +8,11 @@ import type { CallOptions, Descriptor, Digest, ImageSource, Pusher } from "@lame
 
 import { isErrno } from "./durable.js";
 import { ImageStoreError } from "./errors.js";
+import { fileChunks } from "./file-chunks.js";
 import { createIngest } from "./ingest.js";
 import type { Ingest } from "./ingest.js";
 import { createLayoutIndex } from "./layout-index.js";
 import type { LayoutIndex } from "./layout-index.js";
-
-const CHUNK_BYTES = 1 << 20;
 
 /**
  * The blobs and names of a store: an OCI image layout (image-spec, image-layout.md) that skopeo and crane read as it stands.
@@ -78,15 +77,7 @@ export async function openContentStore(directory: string, options: CallOptions =
       if (blob === undefined) throw new ImageStoreError("not_found", `cannot read blob ${digest}: not in the store`);
       try {
         const end = Math.min(blob.size, offset + length);
-        for (let position = offset; position < end;) {
-          call.signal?.throwIfAborted();
-          // a chunk of its own each: a reader may still be sending one when it asks for the next
-          const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, end - position));
-          const { bytesRead } = await blob.handle.read(buffer, 0, buffer.length, position);
-          if (bytesRead === 0) throw new ImageStoreError("store_invalid", `cannot read blob ${digest}: it shrank`);
-          position += bytesRead;
-          yield buffer.subarray(0, bytesRead);
-        }
+        yield* fileChunks(blob.handle, { start: offset, end, what: `blob ${digest}`, ...call });
       } finally {
         await blob.handle.close();
       }

@@ -5,10 +5,8 @@ import { dirname, join } from "node:path";
 import type { CallOptions, Digest } from "@lamella/refs";
 
 import { publishFile } from "./durable.js";
-import { ImageStoreError } from "./errors.js";
+import { fileChunks } from "./file-chunks.js";
 import { claimAbandonedPart, newPartName, releasedPartName } from "./ingest-claim.js";
-
-const CHUNK_BYTES = 1 << 20;
 
 /**
  * Bytes on their way into the store. Nothing of an ingest is visible before `commit`; one that is disposed of without it
@@ -60,17 +58,7 @@ export async function createIngest(places: IngestPlaces, digest?: Digest): Promi
       }
       size += bytes.length;
     },
-    async *read({ signal } = {}) {
-      const end = size;
-      for (let position = 0; position < end;) {
-        signal?.throwIfAborted();
-        const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, end - position));
-        const { bytesRead } = await handle.read(chunk, 0, chunk.length, position);
-        if (bytesRead === 0) throw new ImageStoreError("store_invalid", `cannot read ${path}: it shrank`);
-        position += bytesRead;
-        yield chunk.subarray(0, bytesRead);
-      }
-    },
+    read: (options) => fileChunks(handle, { start: 0, end: size, what: path, ...options }),
     async restart() {
       await handle.truncate();
       size = 0;
