@@ -3,9 +3,8 @@ import { dirname } from "node:path";
 
 import { decompress, writeLayer } from "@lamella/layer-format/node";
 import { OciClientError } from "@lamella/oci-client";
-import type { RangeFetcher } from "@lamella/oci-client";
 import { LamellaError, verifyContent } from "@lamella/refs";
-import type { CallOptions, Descriptor, Fetcher } from "@lamella/refs";
+import type { CallOptions, Descriptor, Fetcher, RangeFetcher } from "@lamella/refs";
 
 import type { ContentStore } from "./content-store.js";
 import type { ImageLayer } from "./image.js";

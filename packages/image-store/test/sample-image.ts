@@ -1,11 +1,10 @@
 import { gzipSync } from "node:zlib";
 
 import { OciClientError } from "@lamella/oci-client";
-import type { BlobRange, RangeFetcher } from "@lamella/oci-client";
 import { byteString, writeTar } from "@lamella/layer-format";
 import type { TarInput } from "@lamella/layer-format";
 import { digestOf, OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, verifyContent } from "@lamella/refs";
-import type { Descriptor, Digest, ImageSource } from "@lamella/refs";
+import type { BlobRange, Descriptor, Digest, ImageSource, RangeFetcher } from "@lamella/refs";
 
 /** An image source in memory that counts what is asked of it and can be made to lie. */
 export interface SampleSource extends ImageSource, Partial<RangeFetcher> {

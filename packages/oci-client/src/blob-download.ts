@@ -1,6 +1,6 @@
-import type { CallOptions, Descriptor } from "@lamella/refs";
+import type { BlobRange, CallOptions, Descriptor } from "@lamella/refs";
 
-import { type BlobRange, checkRange, isRangeOf } from "./blob-range.js";
+import { checkRange, isRangeOf } from "./blob-range.js";
 import { discard } from "./body.js";
 import { OciClientError } from "./errors.js";
 import { isTransient } from "./network-error.js";

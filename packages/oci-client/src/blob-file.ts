@@ -8,10 +8,10 @@ import {
   type Fetcher,
   isDocumentType,
   quote,
+  type RangeFetcher,
   RefsError,
 } from "@lamella/refs";
 
-import type { RangeFetcher } from "./blob-range.js";
 import { cutRanges } from "./byte-ranges.js";
 import { OciClientError } from "./errors.js";
 import { openPartFile, type PartFile } from "./part-file.js";

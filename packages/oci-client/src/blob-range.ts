@@ -1,21 +1,4 @@
-import type { CallOptions, Descriptor } from "@lamella/refs";
-
-/** A part of a blob, in bytes. */
-export interface BlobRange {
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** Content by descriptor and range. A source of random access, as for layers that are read lazily. */
-export interface RangeFetcher {
-  /**
-   * Exactly the bytes of a range, resumed when the connection breaks. They are NOT verified: a digest is of the whole. A caller checks
-   * them by what it knows, the digests of chunks or that of the blob put together.
-   * @throws {OciClientError} `range_unusable` when the registry ignores ranges or answers another one; nothing of it was given out then
-   * @throws {RangeError} for a range that is not within the descriptor's size
-   */
-  fetchRange(descriptor: Descriptor, range: BlobRange, options?: CallOptions): AsyncIterable<Uint8Array>;
-}
+import type { BlobRange, Descriptor } from "@lamella/refs";
 
 /** @throws {RangeError} */
 export function checkRange({ digest, size }: Descriptor, { offset, length }: BlobRange): void {

@@ -1,4 +1,4 @@
-import type { BlobRange } from "./blob-range.js";
+import type { BlobRange } from "@lamella/refs";
 
 /** A sorted list of ranges that neither touch nor overlap, with one more in it. */
 export function addRange(ranges: readonly BlobRange[], { offset, length }: BlobRange): BlobRange[] {

@@ -2,9 +2,16 @@ import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
-import { createDigester, type Descriptor, type Digest, digestAlgorithm, type Digester, digestHex } from "@lamella/refs";
+import {
+  type BlobRange,
+  createDigester,
+  type Descriptor,
+  type Digest,
+  digestAlgorithm,
+  type Digester,
+  digestHex,
+} from "@lamella/refs";
 
-import type { BlobRange } from "./blob-range.js";
 import { addRange, missingRanges } from "./byte-ranges.js";
 
 /**

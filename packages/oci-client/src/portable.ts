@@ -15,7 +15,6 @@ export type { ImageSink } from "./image-sink.js";
 export type { PushContent } from "./push.js";
 export type { ReferrersOptions } from "./referrers.js";
 export type { ListOptions } from "./tags.js";
-export type { BlobRange, RangeFetcher } from "./blob-range.js";
 export {
   anonymousCredentials,
   type BasicCredential,

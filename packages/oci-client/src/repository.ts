@@ -1,14 +1,15 @@
 import {
+  type BlobRange,
   type CallOptions,
   type Descriptor,
   type Digest,
   type ImageSource,
   isDocumentType,
+  type RangeFetcher,
   verifyContent,
 } from "@lamella/refs";
 
 import { downloadBlob } from "./blob-download.js";
-import type { BlobRange, RangeFetcher } from "./blob-range.js";
 import { gather } from "./body.js";
 import { type FetchedManifest, fetchNamedManifest, fetchPromisedManifest, resolveManifest } from "./manifest-pull.js";
 import { mountBlob, pushBlob, type PushOptions, type RepositoryAddress } from "./blob-upload.js";
@@ -32,6 +33,12 @@ export interface Repository extends ImageSource, ImageSink, RangeFetcher {
    * but for the last.
    */
   fetch(descriptor: Descriptor, options?: CallOptions): AsyncIterable<Uint8Array>;
+  /**
+   * A part of a blob, resumed when the connection breaks.
+   * @throws {OciClientError} `range_unusable` when the registry ignores ranges or answers another one; nothing of it was given out then
+   * @throws {RangeError} for a range that is not within the descriptor's size
+   */
+  fetchRange(descriptor: Descriptor, range: BlobRange, options?: CallOptions): AsyncIterable<Uint8Array>;
   /** A manifest or an index with one request, at most 4 MiB; by digest or descriptor, verified. */
   fetchManifest(name: string | Descriptor, options?: CallOptions): Promise<FetchedManifest>;
   /**

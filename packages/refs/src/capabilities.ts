@@ -25,3 +25,18 @@ export interface ImageSource extends Resolver, Fetcher {}
 export interface Pusher {
   push(descriptor: Descriptor, content: AsyncIterable<Uint8Array>, options?: CallOptions): Promise<void>;
 }
+
+/** A part of a blob, in bytes. */
+export interface BlobRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Content by descriptor and range: a source of random access, as for layers that are read lazily. */
+export interface RangeFetcher {
+  /**
+   * Exactly the bytes of a range, which lies within the descriptor's size. They are NOT verified: a digest is of the whole. A caller
+   * checks them by what it knows, the digests of chunks or that of the blob put together.
+   */
+  fetchRange(descriptor: Descriptor, range: BlobRange, options?: CallOptions): AsyncIterable<Uint8Array>;
+}

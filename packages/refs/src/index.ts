@@ -1,4 +1,4 @@
-export type { CallOptions, Fetcher, ImageSource, Pusher, Resolver } from "./capabilities.js";
+export type { BlobRange, CallOptions, Fetcher, ImageSource, Pusher, RangeFetcher, Resolver } from "./capabilities.js";
 export type { Descriptor } from "./descriptor.js";
 export {
   createDigester,
