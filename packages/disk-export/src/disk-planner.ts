@@ -1,13 +1,13 @@
 import type { FileTree } from "@lamella/layer-format";
 
-import { planCpio } from "./cpio-plan.js";
-import type { CpioOptions } from "./cpio-plan.js";
+import { planCpio } from "./cpio/plan.js";
+import type { CpioOptions } from "./cpio/plan.js";
 import type { DiskPlan } from "./disk-plan.js";
-import { planErofs } from "./erofs-plan.js";
-import type { ErofsOptions } from "./erofs-plan.js";
+import { planErofs } from "./erofs/plan.js";
+import type { ErofsOptions } from "./erofs/plan.js";
 import { DiskExportError } from "./errors.js";
-import { planExt4 } from "./ext4-plan.js";
-import type { Ext4Options } from "./ext4-plan.js";
+import { planExt4 } from "./ext4/plan.js";
+import type { Ext4Options } from "./ext4/plan.js";
 
 /** A format and its own options. */
 export type PlanDiskOptions =

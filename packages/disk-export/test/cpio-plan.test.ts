@@ -7,7 +7,7 @@ import type { MemoryTreeSpec } from "@lamella/layer-format/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { planCpio } from "../src/cpio-plan.js";
+import { planCpio } from "../src/cpio/plan.js";
 import { fileMode } from "../src/file-mode.js";
 import { collect, sha256 } from "./bytes.js";
 import { readCpio } from "./cpio-reader.js";

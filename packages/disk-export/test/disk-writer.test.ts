@@ -9,7 +9,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { DiskPlan } from "../src/disk-plan.js";
 import { writeDiskTo } from "../src/disk-stream.js";
 import { writeDisk } from "../src/disk-writer.js";
-import { planErofs } from "../src/erofs-plan.js";
+import { planErofs } from "../src/erofs/plan.js";
 import { collect, sha256 } from "./bytes.js";
 import { handMadeTree, ROOT } from "./hand-made-tree.js";
 import { temporaryDirectory } from "./temporary-directory.js";

@@ -4,8 +4,8 @@ import type { MemoryTreeSpec } from "@lamella/layer-format/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { planErofs } from "../src/erofs-plan.js";
-import type { ErofsOptions } from "../src/erofs-plan.js";
+import { planErofs } from "../src/erofs/plan.js";
+import type { ErofsOptions } from "../src/erofs/plan.js";
 import { collect } from "./bytes.js";
 import { readErofs } from "./erofs-reader.js";
 import { handMadeTree, ROOT } from "./hand-made-tree.js";

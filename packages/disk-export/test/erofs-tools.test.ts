@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { writeDisk } from "../src/disk-writer.js";
-import { planErofs } from "../src/erofs-plan.js";
+import { planErofs } from "../src/erofs/plan.js";
 import { treeSpecs } from "./random-tree.js";
 import { temporaryDirectory } from "./temporary-directory.js";
 import { hasTool, runTool } from "./tools.js";

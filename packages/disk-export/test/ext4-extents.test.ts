@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { countExtentBlocks, dataRanges, writeExtentBlock, writeExtentRoot } from "../src/ext4-extents.js";
-import type { MappedExtent } from "../src/ext4-extents.js";
-import { createScratch } from "../src/ext4-scratch.js";
-import type { Scratch } from "../src/ext4-scratch.js";
+import { countExtentBlocks, dataRanges, writeExtentBlock, writeExtentRoot } from "../src/ext4/extents.js";
+import type { MappedExtent } from "../src/ext4/extents.js";
+import { createScratch } from "../src/ext4/scratch.js";
+import type { Scratch } from "../src/ext4/scratch.js";
 
 const FIRST_NODE_BLOCK = 5000;
 

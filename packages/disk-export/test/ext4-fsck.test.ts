@@ -7,8 +7,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { writeDisk } from "../src/disk-writer.js";
-import { planExt4 } from "../src/ext4-plan.js";
-import type { Ext4Options } from "../src/ext4-plan.js";
+import { planExt4 } from "../src/ext4/plan.js";
+import type { Ext4Options } from "../src/ext4/plan.js";
 import { storable } from "./ext4-storable.js";
 import { treeSpecs } from "./random-tree.js";
 import { temporaryDirectory } from "./temporary-directory.js";

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { createAllocator } from "../src/ext4-allocator.js";
-import type { BlockRange } from "../src/ext4-extents.js";
-import { layOutGroups, leastBlockCount } from "../src/ext4-geometry.js";
-import type { Geometry } from "../src/ext4-geometry.js";
+import { createAllocator } from "../src/ext4/allocator.js";
+import type { BlockRange } from "../src/ext4/extents.js";
+import { layOutGroups, leastBlockCount } from "../src/ext4/geometry.js";
+import type { Geometry } from "../src/ext4/geometry.js";
 
 /** Sizes from one group to many, most often around a group's border, with up to an inode a block. */
 const usable = fc

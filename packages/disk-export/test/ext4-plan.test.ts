@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import type { DiskPlan } from "../src/disk-plan.js";
-import { planExt4 } from "../src/ext4-plan.js";
-import type { Ext4Options } from "../src/ext4-plan.js";
+import { planExt4 } from "../src/ext4/plan.js";
+import type { Ext4Options } from "../src/ext4/plan.js";
 import { collect } from "./bytes.js";
 import { storable } from "./ext4-storable.js";
 import { readExt4 } from "./ext4-reader.js";

@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { DiskExportError } from "../src/errors.js";
-import { createAllocator } from "../src/ext4-allocator.js";
-import { fitGeometry, kernelReserve } from "../src/ext4-sizing.js";
-import type { Demand } from "../src/ext4-sizing.js";
+import { createAllocator } from "../src/ext4/allocator.js";
+import { fitGeometry, kernelReserve } from "../src/ext4/sizing.js";
+import type { Demand } from "../src/ext4/sizing.js";
 
 const BLOCK = 4096;
 

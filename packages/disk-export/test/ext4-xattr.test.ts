@@ -3,7 +3,7 @@ import type { MemoryEntry } from "@lamella/layer-format/testing";
 import { describe, expect, it } from "vitest";
 
 import type { DiskPlan } from "../src/disk-plan.js";
-import { planExt4 } from "../src/ext4-plan.js";
+import { planExt4 } from "../src/ext4/plan.js";
 import { collect } from "./bytes.js";
 import { readExt4 } from "./ext4-reader.js";
 

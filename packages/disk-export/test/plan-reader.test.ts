@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import type { DiskPlan, Segment } from "../src/disk-plan.js";
-import { planErofs } from "../src/erofs-plan.js";
+import { planErofs } from "../src/erofs/plan.js";
 import { createDiskPlan } from "../src/plan-reader.js";
 import { collect } from "./bytes.js";
 import { handMadeTree, ROOT } from "./hand-made-tree.js";

@@ -1,17 +1,11 @@
 import type { Entry } from "@lamella/layer-format";
 
-import { alignUp, writeByteString } from "./byte-layout.js";
-import {
-  XATTR_ENTRY_BYTES,
-  XATTR_HEADER_BYTES,
-  XATTR_NAME_MAX,
-  XATTR_VALUE_MAX,
-  XATTRS_BYTES_MAX,
-} from "./erofs-layout.js";
-import { shownPath } from "./entry-path.js";
-import { DiskExportError } from "./errors.js";
-import type { LossCollector } from "./losses.js";
-import { isPosixAcl } from "./posix-acl.js";
+import { alignUp, writeByteString } from "../byte-layout.js";
+import { XATTR_ENTRY_BYTES, XATTR_HEADER_BYTES, XATTR_NAME_MAX, XATTR_VALUE_MAX, XATTRS_BYTES_MAX } from "./layout.js";
+import { shownPath } from "../entry-path.js";
+import { DiskExportError } from "../errors.js";
+import type { LossCollector } from "../losses.js";
+import { isPosixAcl } from "../posix-acl.js";
 
 interface Namespace {
   readonly prefix: string;

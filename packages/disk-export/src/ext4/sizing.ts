@@ -1,7 +1,7 @@
-import { DiskExportError } from "./errors.js";
-import { layOutGroups, leastBlockCount } from "./ext4-geometry.js";
-import type { Geometry } from "./ext4-geometry.js";
-import { BLOCK_BYTES, BLOCKS_MAX, BLOCKS_PER_GROUP } from "./ext4-layout.js";
+import { DiskExportError } from "../errors.js";
+import { layOutGroups, leastBlockCount } from "./geometry.js";
+import type { Geometry } from "./geometry.js";
+import { BLOCK_BYTES, BLOCKS_MAX, BLOCKS_PER_GROUP } from "./layout.js";
 
 /** Left free on the smallest disk, so that mounting it for writing is of some use. */
 const SPARE_BLOCKS = 16;

@@ -2,22 +2,22 @@ import { byteStringToBytes } from "@lamella/layer-format";
 import type { FileTree } from "@lamella/layer-format";
 import type { CallOptions } from "@lamella/refs";
 
-import { createDiskIdentity, encodeLabel, parseUuid } from "./disk-identity.js";
-import type { DiskPlan, Segment } from "./disk-plan.js";
-import { directoryBlocks } from "./erofs-directory.js";
-import { blockCount, headLength, inodeNid } from "./erofs-inode.js";
-import type { ErofsInode } from "./erofs-inode.js";
-import { recordLength, writeInode } from "./erofs-inode-writer.js";
-import { BLOCK_BYTES, SUPERBLOCK_OFFSET } from "./erofs-layout.js";
-import { placeInodes } from "./erofs-placement.js";
-import type { ErofsPlacement } from "./erofs-placement.js";
-import { encodeSuperblock } from "./erofs-superblock.js";
-import { readErofsTree } from "./erofs-tree.js";
-import { DiskExportError } from "./errors.js";
-import { createLossCollector } from "./losses.js";
-import { createDiskPlan } from "./plan-reader.js";
-import { createSegmentList } from "./segment-list.js";
-import type { SegmentList } from "./segment-list.js";
+import { createDiskIdentity, encodeLabel, parseUuid } from "../disk-identity.js";
+import type { DiskPlan, Segment } from "../disk-plan.js";
+import { directoryBlocks } from "./directory.js";
+import { blockCount, headLength, inodeNid } from "./inode.js";
+import type { ErofsInode } from "./inode.js";
+import { recordLength, writeInode } from "./inode-writer.js";
+import { BLOCK_BYTES, SUPERBLOCK_OFFSET } from "./layout.js";
+import { placeInodes } from "./placement.js";
+import type { ErofsPlacement } from "./placement.js";
+import { encodeSuperblock } from "./superblock.js";
+import { readErofsTree } from "./tree.js";
+import { DiskExportError } from "../errors.js";
+import { createLossCollector } from "../losses.js";
+import { createDiskPlan } from "../plan-reader.js";
+import { createSegmentList } from "../segment-list.js";
+import type { SegmentList } from "../segment-list.js";
 
 /** A directory's blocks are made this many at a time. */
 const DIRECTORY_BLOCKS_AT_ONCE = 256;

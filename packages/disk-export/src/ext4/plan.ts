@@ -1,23 +1,23 @@
 import type { FileTree } from "@lamella/layer-format";
 import type { CallOptions } from "@lamella/refs";
 
-import { createDiskIdentity, encodeLabel, parseUuid } from "./disk-identity.js";
-import type { DiskPlan, Segment } from "./disk-plan.js";
-import { DiskExportError } from "./errors.js";
-import { createAllocator } from "./ext4-allocator.js";
-import { checksumSeed } from "./ext4-checksum.js";
-import { countExtentBlocks, countExtents } from "./ext4-extents.js";
-import { createGroups } from "./ext4-groups.js";
-import { BLOCK_BYTES } from "./ext4-layout.js";
-import { listMetadata } from "./ext4-metadata.js";
-import { placeInodes } from "./ext4-placement.js";
-import { encodeResizeMap } from "./ext4-resize.js";
-import { fitGeometry } from "./ext4-sizing.js";
-import type { Demand } from "./ext4-sizing.js";
-import { readInodes } from "./ext4-tree.js";
-import type { InodeTable } from "./ext4-tree.js";
-import { createLossCollector } from "./losses.js";
-import { createDiskPlan } from "./plan-reader.js";
+import { createDiskIdentity, encodeLabel, parseUuid } from "../disk-identity.js";
+import type { DiskPlan, Segment } from "../disk-plan.js";
+import { DiskExportError } from "../errors.js";
+import { createAllocator } from "./allocator.js";
+import { checksumSeed } from "./checksum.js";
+import { countExtentBlocks, countExtents } from "./extents.js";
+import { createGroups } from "./groups.js";
+import { BLOCK_BYTES } from "./layout.js";
+import { listMetadata } from "./metadata.js";
+import { placeInodes } from "./placement.js";
+import { encodeResizeMap } from "./resize.js";
+import { fitGeometry } from "./sizing.js";
+import type { Demand } from "./sizing.js";
+import { readInodes } from "./tree.js";
+import type { InodeTable } from "./tree.js";
+import { createLossCollector } from "../losses.js";
+import { createDiskPlan } from "../plan-reader.js";
 
 const EPOCH_SECONDS_MAX = 0xffffffff;
 

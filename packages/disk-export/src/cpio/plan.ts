@@ -1,19 +1,19 @@
 import type { Entry, FileTree } from "@lamella/layer-format";
 import type { CallOptions } from "@lamella/refs";
 
-import { createAncestry } from "./ancestry.js";
-import { alignUp } from "./byte-layout.js";
-import { ALIGNMENT, ARCHIVE_ALIGNMENT, NAME_MAX, NUMBER_MAX, TRAILER_NAME } from "./cpio-layout.js";
-import { clampTime, headLength, recordLength, trailer, writeMember } from "./cpio-member.js";
-import type { CpioMember } from "./cpio-member.js";
-import type { DiskPlan } from "./disk-plan.js";
-import { shownPath } from "./entry-path.js";
-import { DiskExportError } from "./errors.js";
-import { isDevice } from "./file-mode.js";
-import { createLossCollector } from "./losses.js";
-import type { LossCollector } from "./losses.js";
-import { createDiskPlan } from "./plan-reader.js";
-import { createSegmentList } from "./segment-list.js";
+import { createAncestry } from "../ancestry.js";
+import { alignUp } from "../byte-layout.js";
+import { ALIGNMENT, ARCHIVE_ALIGNMENT, NAME_MAX, NUMBER_MAX, TRAILER_NAME } from "./layout.js";
+import { clampTime, headLength, recordLength, trailer, writeMember } from "./member.js";
+import type { CpioMember } from "./member.js";
+import type { DiskPlan } from "../disk-plan.js";
+import { shownPath } from "../entry-path.js";
+import { DiskExportError } from "../errors.js";
+import { isDevice } from "../file-mode.js";
+import { createLossCollector } from "../losses.js";
+import type { LossCollector } from "../losses.js";
+import { createDiskPlan } from "../plan-reader.js";
+import { createSegmentList } from "../segment-list.js";
 
 export type CpioOptions = CallOptions;
 

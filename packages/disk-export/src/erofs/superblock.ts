@@ -1,4 +1,4 @@
-import { crc32c } from "./crc32c.js";
+import { crc32c } from "../crc32c.js";
 import {
   BLOCK_BITS,
   BLOCK_BYTES,
@@ -7,7 +7,7 @@ import {
   SUPERBLOCK_BYTES,
   SUPERBLOCK_MAGIC,
   SUPERBLOCK_OFFSET,
-} from "./erofs-layout.js";
+} from "./layout.js";
 
 export interface ErofsSuperblock {
   readonly rootNid: number;

@@ -1,8 +1,8 @@
-import type { Geometry } from "./ext4-geometry.js";
-import { sealInode, writeInodeHeader } from "./ext4-inode.js";
-import { BLOCK_BYTES, BLOCKS_PER_GROUP, INODE, RESIZE_INODE } from "./ext4-layout.js";
-import { createScratch } from "./ext4-scratch.js";
-import type { Scratch } from "./ext4-scratch.js";
+import type { Geometry } from "./geometry.js";
+import { sealInode, writeInodeHeader } from "./inode.js";
+import { BLOCK_BYTES, BLOCKS_PER_GROUP, INODE, RESIZE_INODE } from "./layout.js";
+import { createScratch } from "./scratch.js";
+import type { Scratch } from "./scratch.js";
 
 /*
  * Inode 7 owns the blocks that are reserved for more descriptors, so that growing a mounted file system finds them. It is mapped the

@@ -1,11 +1,11 @@
-import { crc32c } from "./crc32c.js";
-import { checksumNumber } from "./ext4-checksum.js";
-import { groupRange } from "./ext4-geometry.js";
-import type { Geometry } from "./ext4-geometry.js";
-import { BLOCK_BYTES, BLOCKS_PER_GROUP, DESCRIPTOR, DESCRIPTOR_BYTES, GROUP_FLAG } from "./ext4-layout.js";
-import { createScratch } from "./ext4-scratch.js";
-import type { Scratch } from "./ext4-scratch.js";
-import type { InodeTable } from "./ext4-tree.js";
+import { crc32c } from "../crc32c.js";
+import { checksumNumber } from "./checksum.js";
+import { groupRange } from "./geometry.js";
+import type { Geometry } from "./geometry.js";
+import { BLOCK_BYTES, BLOCKS_PER_GROUP, DESCRIPTOR, DESCRIPTOR_BYTES, GROUP_FLAG } from "./layout.js";
+import { createScratch } from "./scratch.js";
+import type { Scratch } from "./scratch.js";
+import type { InodeTable } from "./tree.js";
 
 /** What is in use once everything is placed. */
 export interface Usage {

@@ -1,11 +1,11 @@
 import type { Entry } from "@lamella/layer-format";
 
-import { writeByteString } from "./byte-layout.js";
-import { crc32c } from "./crc32c.js";
-import { inodeChecksumSeed } from "./ext4-checksum.js";
-import type { Directory } from "./ext4-directory.js";
-import { writeExtentRoot } from "./ext4-extents.js";
-import type { BlockRange, MappedExtent } from "./ext4-extents.js";
+import { writeByteString } from "../byte-layout.js";
+import { crc32c } from "../crc32c.js";
+import { inodeChecksumSeed } from "./checksum.js";
+import type { Directory } from "./directory.js";
+import { writeExtentRoot } from "./extents.js";
+import type { BlockRange, MappedExtent } from "./extents.js";
 import {
   EXTRA_INODE_BYTES,
   INODE,
@@ -16,11 +16,11 @@ import {
   SECONDS_MAX,
   SECONDS_MIN,
   SECTORS_PER_BLOCK,
-} from "./ext4-layout.js";
-import type { Scratch } from "./ext4-scratch.js";
-import { writeInodeXattrs } from "./ext4-xattr.js";
-import type { XattrSplit } from "./ext4-xattr.js";
-import { fileMode, isDevice } from "./file-mode.js";
+} from "./layout.js";
+import type { Scratch } from "./scratch.js";
+import { writeInodeXattrs } from "./xattr.js";
+import type { XattrSplit } from "./xattr.js";
+import { fileMode, isDevice } from "../file-mode.js";
 
 /** An inode on its way to the disk: read from the tree, then placed. */
 export interface Inode {

@@ -1,9 +1,9 @@
-import { alignUp, writeByteString } from "./byte-layout.js";
-import { crc32c } from "./crc32c.js";
-import { inodeChecksumSeed } from "./ext4-checksum.js";
-import type { Inode } from "./ext4-inode.js";
-import { BLOCK_BYTES, FILE_TYPES } from "./ext4-layout.js";
-import type { Scratch } from "./ext4-scratch.js";
+import { alignUp, writeByteString } from "../byte-layout.js";
+import { crc32c } from "../crc32c.js";
+import { inodeChecksumSeed } from "./checksum.js";
+import type { Inode } from "./inode.js";
+import { BLOCK_BYTES, FILE_TYPES } from "./layout.js";
+import type { Scratch } from "./scratch.js";
 
 /*
  * A block of a directory. Entries are 4-aligned and follow each other; the last reaches up to the tail, which is an entry without a

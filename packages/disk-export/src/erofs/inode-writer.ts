@@ -1,10 +1,10 @@
-import { writeByteString } from "./byte-layout.js";
-import { writeDirents } from "./erofs-directory.js";
-import { blockCount, headLength } from "./erofs-inode.js";
-import type { ErofsInode } from "./erofs-inode.js";
-import { FORMAT_INLINE_TAIL, FORMAT_PLAIN, INODE, INODE_BYTES, NO_BLOCK, XATTR_HEADER_BYTES } from "./erofs-layout.js";
-import { writeXattrs } from "./erofs-xattr.js";
-import { fileMode, isDevice } from "./file-mode.js";
+import { writeByteString } from "../byte-layout.js";
+import { writeDirents } from "./directory.js";
+import { blockCount, headLength } from "./inode.js";
+import type { ErofsInode } from "./inode.js";
+import { FORMAT_INLINE_TAIL, FORMAT_PLAIN, INODE, INODE_BYTES, NO_BLOCK, XATTR_HEADER_BYTES } from "./layout.js";
+import { writeXattrs } from "./xattr.js";
+import { fileMode, isDevice } from "../file-mode.js";
 
 /** How many bytes {@link writeInode} makes: all but a file's inline tail. */
 export function recordLength(inode: ErofsInode): number {

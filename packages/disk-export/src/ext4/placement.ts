@@ -1,16 +1,16 @@
-import type { Segment } from "./disk-plan.js";
-import { writeByteString } from "./byte-layout.js";
-import type { Allocator } from "./ext4-allocator.js";
-import { writeDirectoryBlock } from "./ext4-directory.js";
-import { countExtentBlocks, EXTENT_BLOCKS_MAX, writeExtentBlock } from "./ext4-extents.js";
-import type { MappedExtent } from "./ext4-extents.js";
-import type { Inode } from "./ext4-inode.js";
-import { BLOCK_BYTES } from "./ext4-layout.js";
-import type { Scratch } from "./ext4-scratch.js";
-import type { InodeTable } from "./ext4-tree.js";
-import { writeXattrBlock } from "./ext4-xattr.js";
-import { createSegmentList } from "./segment-list.js";
-import type { SegmentList } from "./segment-list.js";
+import type { Segment } from "../disk-plan.js";
+import { writeByteString } from "../byte-layout.js";
+import type { Allocator } from "./allocator.js";
+import { writeDirectoryBlock } from "./directory.js";
+import { countExtentBlocks, EXTENT_BLOCKS_MAX, writeExtentBlock } from "./extents.js";
+import type { MappedExtent } from "./extents.js";
+import type { Inode } from "./inode.js";
+import { BLOCK_BYTES } from "./layout.js";
+import type { Scratch } from "./scratch.js";
+import type { InodeTable } from "./tree.js";
+import { writeXattrBlock } from "./xattr.js";
+import { createSegmentList } from "../segment-list.js";
+import type { SegmentList } from "../segment-list.js";
 
 /** Writes one block into zeroes at `at`. */
 type BlockWriter = (scratch: Scratch, at: number) => void;

@@ -1,5 +1,5 @@
-import type { BlockRange } from "./ext4-extents.js";
-import type { Geometry } from "./ext4-geometry.js";
+import type { BlockRange } from "./extents.js";
+import type { Geometry } from "./geometry.js";
 
 /** Gives out the free blocks of a file system in ascending order, leaving none out. */
 export interface Allocator {

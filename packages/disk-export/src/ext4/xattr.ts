@@ -1,14 +1,14 @@
 import type { Entry } from "@lamella/layer-format";
 
-import { alignUp, writeByteString } from "./byte-layout.js";
-import { crc32c } from "./crc32c.js";
-import { shownPath } from "./entry-path.js";
-import { DiskExportError } from "./errors.js";
-import { encodeAcl } from "./ext4-acl.js";
-import { checksumWideNumber } from "./ext4-checksum.js";
-import { BLOCK_BYTES, INODE, INODE_BYTES } from "./ext4-layout.js";
-import type { Scratch } from "./ext4-scratch.js";
-import type { LossCollector } from "./losses.js";
+import { alignUp, writeByteString } from "../byte-layout.js";
+import { crc32c } from "../crc32c.js";
+import { shownPath } from "../entry-path.js";
+import { DiskExportError } from "../errors.js";
+import { encodeAcl } from "./acl.js";
+import { checksumWideNumber } from "./checksum.js";
+import { BLOCK_BYTES, INODE, INODE_BYTES } from "./layout.js";
+import type { Scratch } from "./scratch.js";
+import type { LossCollector } from "../losses.js";
 
 /*
  * Xattrs are kept in the inode's last 96 bytes, and what has no room there in one block. Entries grow upwards and end with four zero

@@ -1,4 +1,4 @@
-import type { BlockRange } from "./ext4-extents.js";
+import type { BlockRange } from "./extents.js";
 import {
   BLOCK_BYTES,
   BLOCKS_PER_GROUP,
@@ -6,7 +6,7 @@ import {
   GROUPS_PER_FLEX,
   INODES_PER_BLOCK,
   INODES_PER_GROUP_MAX,
-} from "./ext4-layout.js";
+} from "./layout.js";
 
 const DESCRIPTORS_PER_BLOCK: number = BLOCK_BYTES / DESCRIPTOR_BYTES;
 /** As mke2fs does it: room for the descriptors of 1,024 times the size, within what one block of the resize inode's map can list. */

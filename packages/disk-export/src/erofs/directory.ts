@@ -1,9 +1,9 @@
 import type { FileKind } from "@lamella/layer-format";
 
-import { writeByteString } from "./byte-layout.js";
-import { inodeNid } from "./erofs-inode.js";
-import type { ErofsDirectory, ErofsInode } from "./erofs-inode.js";
-import { BLOCK_BYTES, DIRENT, DIRENT_BYTES } from "./erofs-layout.js";
+import { writeByteString } from "../byte-layout.js";
+import { inodeNid } from "./inode.js";
+import type { ErofsDirectory, ErofsInode } from "./inode.js";
+import { BLOCK_BYTES, DIRENT, DIRENT_BYTES } from "./layout.js";
 
 /** `EROFS_FT_*` */
 const FILE_TYPES: Readonly<Record<FileKind, number>> = {

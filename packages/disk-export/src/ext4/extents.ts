@@ -1,9 +1,9 @@
 import type { Entry } from "@lamella/layer-format";
 
-import { crc32c } from "./crc32c.js";
-import { inodeChecksumSeed } from "./ext4-checksum.js";
-import { BLOCK_BYTES } from "./ext4-layout.js";
-import type { Scratch } from "./ext4-scratch.js";
+import { crc32c } from "../crc32c.js";
+import { inodeChecksumSeed } from "./checksum.js";
+import { BLOCK_BYTES } from "./layout.js";
+import type { Scratch } from "./scratch.js";
 
 /*
  * The map of an inode's contents is a tree. Its root is in the inode, every other node is a block; all leaves are at one depth.

@@ -1,6 +1,6 @@
 import type { Entry } from "@lamella/layer-format";
 
-import { BLOCK_BYTES, INODE_BYTES, SLOT_BYTES } from "./erofs-layout.js";
+import { BLOCK_BYTES, INODE_BYTES, SLOT_BYTES } from "./layout.js";
 
 /** What a directory holds. The names are in byte order; once sealed, `.` and `..` are among them. */
 export interface ErofsDirectory {

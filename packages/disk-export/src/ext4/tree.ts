@@ -1,15 +1,15 @@
 import type { Entry, FileTree } from "@lamella/layer-format";
 import type { CallOptions } from "@lamella/refs";
 
-import { createAncestry } from "./ancestry.js";
-import type { DiskIdentity } from "./disk-identity.js";
-import { baseName, shownPath } from "./entry-path.js";
-import { DiskExportError } from "./errors.js";
-import { createDirectory, packDirectory } from "./ext4-directory.js";
-import type { Directory } from "./ext4-directory.js";
-import { dataRanges } from "./ext4-extents.js";
-import { fitsInodeTime, isShortTarget } from "./ext4-inode.js";
-import type { Inode } from "./ext4-inode.js";
+import { createAncestry } from "../ancestry.js";
+import type { DiskIdentity } from "../disk-identity.js";
+import { baseName, shownPath } from "../entry-path.js";
+import { DiskExportError } from "../errors.js";
+import { createDirectory, packDirectory } from "./directory.js";
+import type { Directory } from "./directory.js";
+import { dataRanges } from "./extents.js";
+import { fitsInodeTime, isShortTarget } from "./inode.js";
+import type { Inode } from "./inode.js";
 import {
   BLOCK_BYTES,
   DEVICE_MAJOR_MAX,
@@ -21,10 +21,10 @@ import {
   LINKS_MAX,
   NAME_MAX,
   ROOT_INODE,
-} from "./ext4-layout.js";
-import { splitXattrs } from "./ext4-xattr.js";
-import { isDevice } from "./file-mode.js";
-import type { LossCollector } from "./losses.js";
+} from "./layout.js";
+import { splitXattrs } from "./xattr.js";
+import { isDevice } from "../file-mode.js";
+import type { LossCollector } from "../losses.js";
 
 const LOST_AND_FOUND = "lost+found";
 /** As mke2fs makes it, so that e2fsck finds room there without having to allocate. */

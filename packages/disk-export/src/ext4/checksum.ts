@@ -1,4 +1,4 @@
-import { crc32c } from "./crc32c.js";
+import { crc32c } from "../crc32c.js";
 
 const number = new DataView(new ArrayBuffer(8));
 const numberBytes = new Uint8Array(number.buffer);

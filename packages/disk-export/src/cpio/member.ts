@@ -1,9 +1,9 @@
 import type { Entry } from "@lamella/layer-format";
 
-import { alignUp, writeByteString } from "./byte-layout.js";
-import { ALIGNMENT, HEADER_BYTES, HEADER_FIELDS, MAGIC, NUMBER_MAX, TRAILER_NAME } from "./cpio-layout.js";
-import type { CpioHeader } from "./cpio-layout.js";
-import { fileMode, isDevice } from "./file-mode.js";
+import { alignUp, writeByteString } from "../byte-layout.js";
+import { ALIGNMENT, HEADER_BYTES, HEADER_FIELDS, MAGIC, NUMBER_MAX, TRAILER_NAME } from "./layout.js";
+import type { CpioHeader } from "./layout.js";
+import { fileMode, isDevice } from "../file-mode.js";
 
 /** One name of the archive. */
 export interface CpioMember {

@@ -1,8 +1,8 @@
-import { alignUp } from "./byte-layout.js";
-import { blockCount, headLength } from "./erofs-inode.js";
-import type { ErofsInode } from "./erofs-inode.js";
-import { BLOCK_BYTES, BLOCKS_MAX, INODE_BYTES, INODES_START, SLOT_BYTES } from "./erofs-layout.js";
-import { DiskExportError } from "./errors.js";
+import { alignUp } from "../byte-layout.js";
+import { blockCount, headLength } from "./inode.js";
+import type { ErofsInode } from "./inode.js";
+import { BLOCK_BYTES, BLOCKS_MAX, INODE_BYTES, INODES_START, SLOT_BYTES } from "./layout.js";
+import { DiskExportError } from "../errors.js";
 
 export interface ErofsPlacement {
   /** As they lie on the disk. */

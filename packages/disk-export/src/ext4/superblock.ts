@@ -1,6 +1,6 @@
-import { crc32c } from "./crc32c.js";
-import type { Geometry } from "./ext4-geometry.js";
-import type { Groups } from "./ext4-groups.js";
+import { crc32c } from "../crc32c.js";
+import type { Geometry } from "./geometry.js";
+import type { Groups } from "./groups.js";
 import {
   BLOCKS_PER_GROUP,
   CHECKSUM_CRC32C,
@@ -18,8 +18,8 @@ import {
   SUPERBLOCK,
   SUPERBLOCK_BYTES,
   SUPERBLOCK_MAGIC,
-} from "./ext4-layout.js";
-import { createScratch } from "./ext4-scratch.js";
+} from "./layout.js";
+import { createScratch } from "./scratch.js";
 
 const BLOCK_SIZE_LOG = 2;
 const STATE_CLEAN = 1;

@@ -1,4 +1,4 @@
-import { ACL_ENTRY_BYTES, ACL_VERSION_BYTES, isPosixAcl, namesSomeone } from "./posix-acl.js";
+import { ACL_ENTRY_BYTES, ACL_VERSION_BYTES, isPosixAcl, namesSomeone } from "../posix-acl.js";
 
 /*
  * A POSIX ACL as ext4 keeps it: only entries that name someone have an id.

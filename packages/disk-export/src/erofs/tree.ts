@@ -1,16 +1,16 @@
 import type { Entry, FileTree } from "@lamella/layer-format";
 import type { CallOptions } from "@lamella/refs";
 
-import { createAncestry } from "./ancestry.js";
-import type { DiskIdentity } from "./disk-identity.js";
-import { baseName, shownPath } from "./entry-path.js";
-import { sealDirectory } from "./erofs-directory.js";
-import type { ErofsDirectory, ErofsInode } from "./erofs-inode.js";
-import { DEVICE_MAJOR_MAX, DEVICE_MINOR_MAX, LINK_TARGET_MAX, NAME_MAX } from "./erofs-layout.js";
-import { measureXattrs } from "./erofs-xattr.js";
-import { DiskExportError } from "./errors.js";
-import { isDevice } from "./file-mode.js";
-import type { LossCollector } from "./losses.js";
+import { createAncestry } from "../ancestry.js";
+import type { DiskIdentity } from "../disk-identity.js";
+import { baseName, shownPath } from "../entry-path.js";
+import { sealDirectory } from "./directory.js";
+import type { ErofsDirectory, ErofsInode } from "./inode.js";
+import { DEVICE_MAJOR_MAX, DEVICE_MINOR_MAX, LINK_TARGET_MAX, NAME_MAX } from "./layout.js";
+import { measureXattrs } from "./xattr.js";
+import { DiskExportError } from "../errors.js";
+import { isDevice } from "../file-mode.js";
+import type { LossCollector } from "../losses.js";
 
 export interface ErofsTreeOptions extends CallOptions {
   losses: LossCollector;

@@ -1,7 +1,7 @@
-import type { Segment } from "./disk-plan.js";
-import type { Geometry } from "./ext4-geometry.js";
-import type { Groups } from "./ext4-groups.js";
-import { writeInode } from "./ext4-inode.js";
+import type { Segment } from "../disk-plan.js";
+import type { Geometry } from "./geometry.js";
+import type { Groups } from "./groups.js";
+import { writeInode } from "./inode.js";
 import {
   BLOCK_BYTES,
   BLOCKS_PER_GROUP,
@@ -10,12 +10,12 @@ import {
   RESIZE_INODE,
   SUPERBLOCK_BYTES,
   SUPERBLOCK_OFFSET,
-} from "./ext4-layout.js";
-import { encodeReservedBlocks, writeResizeInode } from "./ext4-resize.js";
-import { createScratch } from "./ext4-scratch.js";
-import { encodeSuperblock } from "./ext4-superblock.js";
-import type { Volume } from "./ext4-superblock.js";
-import type { InodeTable } from "./ext4-tree.js";
+} from "./layout.js";
+import { encodeReservedBlocks, writeResizeInode } from "./resize.js";
+import { createScratch } from "./scratch.js";
+import { encodeSuperblock } from "./superblock.js";
+import type { Volume } from "./superblock.js";
+import type { InodeTable } from "./tree.js";
 
 /** Metadata is made at most this many blocks at a time. */
 const BLOCKS_AT_ONCE = 64;
