@@ -1,6 +1,14 @@
 const CHUNK = 8192;
 const encoder = new TextEncoder();
 
+/**
+ * Node's own way, where there is one: without it, two fifths of the time of reading a tar go into names, measured.
+ * TextDecoder is none: what it calls latin1 is windows-1252, which is not lossless.
+ */
+const { latin1Slice } =
+  (globalThis as { Buffer?: { prototype: { latin1Slice?: (this: Uint8Array, start: number, end: number) => string } } })
+    .Buffer?.prototype ?? {};
+
 /** The byte string (see `Entry`) of a text's UTF-8 form. */
 export function byteString(text: string): string {
   return bytesToByteString(encoder.encode(text));
@@ -8,9 +16,15 @@ export function byteString(text: string): string {
 
 /** Bytes as a byte string: one character a byte, U+0000 to U+00FF. */
 export function bytesToByteString(bytes: Uint8Array): string {
+  return sliceByteString(bytes, 0, bytes.length);
+}
+
+/** As {@link bytesToByteString}, of the bytes from `start` to `end`, which are inside. */
+export function sliceByteString(bytes: Uint8Array, start: number, end: number): string {
+  if (latin1Slice !== undefined) return latin1Slice.call(bytes, start, end);
   let text = "";
-  for (let start = 0; start < bytes.length; start += CHUNK) {
-    text += String.fromCharCode(...bytes.subarray(start, start + CHUNK));
+  for (let at = start; at < end; at += CHUNK) {
+    text += String.fromCharCode(...bytes.subarray(at, Math.min(at + CHUNK, end)));
   }
   return text;
 }

@@ -6,12 +6,22 @@ import { LamellaError } from "@lamella/refs";
  * - `layer_limit`: a limit was passed; the message names it.
  * - `compression_invalid`: damaged, truncated, trailing garbage or a format that layers may not have.
  * - `archive_invalid`: a layer archive on disk is damaged or of another version.
+ * - `tree_changed`: a directory or a file of it changed while it was in use as a tree.
+ * - `compression_unavailable`: this version of Node cannot compress so.
+ * - `output_invalid`: what stands where a file shall be written is no regular file.
+ * - `toc_invalid`: the table of contents of an eStargz or zstd:chunked layer breaks its format, or contradicts itself.
+ * - `toc_mismatch`: the table of contents says something else than the tar.
  */
 export type LayerFormatErrorCode =
   | "tar_invalid"
   | "layer_invalid"
   | "layer_limit"
   | "compression_invalid"
-  | "archive_invalid";
+  | "archive_invalid"
+  | "tree_changed"
+  | "compression_unavailable"
+  | "output_invalid"
+  | "toc_invalid"
+  | "toc_mismatch";
 
 export class LayerFormatError extends LamellaError<LayerFormatErrorCode> {}

@@ -2,7 +2,7 @@ import { digestOf } from "@lamella/refs";
 
 import type { Attributes, Extent, FileKind, FileTree } from "./file-tree.js";
 import type { Layer, LayerEntry, LayerEntryKind } from "./layer.js";
-import { mergeLayersSync } from "./merge.js";
+import { mergeLayersSync } from "./merge/merge.js";
 import { MemoryContents } from "./memory-contents.js";
 
 export type { GeneratedContent } from "./memory-contents.js";

@@ -6,8 +6,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { LayerFormatError } from "../src/errors.js";
-import { decompress, type DecompressOptions, detectCompression } from "../src/node/compression.js";
-import { decompressZstd } from "../src/node/compression-zstd.js";
+import { decompress, type DecompressOptions, detectCompression } from "../src/node/compression/decompress.js";
+import { decompressZstd } from "../src/node/compression/zstd.js";
 
 const TEXT = Buffer.from(Array.from({ length: 20_000 }, (_, index) => `line ${index * 7919}\n`).join(""));
 const NOISE = Buffer.from(
@@ -81,6 +81,22 @@ describe("decompress()", () => {
   it.each([1, 3, 1000, 1_000_000])("inflates gzip from chunks of %i bytes", async (chunk) => {
     const text = chunk < 1000 ? TEXT.subarray(0, 20_000) : TEXT;
     expectSame(await inflate(gzipSync(text), {}, chunk), text);
+  });
+
+  it("inflates gzip from chunks of mixed sizes, in a buffer that its source uses again", async () => {
+    const noise = Buffer.concat([NOISE, NOISE.subarray(1), NOISE.subarray(2), NOISE.subarray(3)]);
+    const whole = gzipSync(noise, { level: 0 });
+    const sizes = [1, 0, 200_000, 100_000, 262_144, 5, 300_000, 262_143, 1, 1];
+    async function* mixed(): AsyncGenerator<Uint8Array> {
+      const buffer = Buffer.alloc(300_000);
+      for (let at = 0, turn = 0; at < whole.length; turn++) {
+        const size = sizes[turn % sizes.length] ?? 0;
+        yield buffer.subarray(0, whole.copy(buffer, 0, at, at + size));
+        buffer.fill(0xee);
+        at += size;
+      }
+    }
+    expectSame(await collect(decompress(mixed())), noise);
   });
 
   it("lets the bytes decide, not the media type, but refuses types of other compressions", async () => {
@@ -168,12 +184,12 @@ describe("decompress()", () => {
   });
 
   it("reads no further than its reader does", async () => {
-    const bytes = gzipSync(NOISE, { level: 0 });
+    const bytes = gzipSync(Buffer.concat(Array.from({ length: 10 }, () => NOISE)), { level: 0 });
     const tracked = trackClose(bytes, 1000);
     const output = decompress(tracked.source);
     await output.next();
     await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(tracked.given()).toBeLessThan(bytes.length);
+    expect(tracked.given()).toBeLessThan(bytes.length / 3);
     await output.return(undefined);
     expect(tracked.isClosed()).toBe(true);
   });
@@ -269,6 +285,17 @@ describe.each([...(natives ? [false] : []), true])("decompress(): zstd, portable
   it("72 refuses a dictionary, but takes number 0 for none", async () => {
     expect((await refused(unpack(WITH_DICTIONARY))).message).toContain("dictionary");
     expect((await unpack(DICTIONARY_ZERO)).toString()).toBe("abc");
+  });
+
+  it("makes only some of a chunk's output at once, however much it stands for", async () => {
+    // 2 GiB in blocks of 128 KiB, each one byte repeated
+    const blocks = Buffer.concat(Array.from({ length: 16_384 }, () => Buffer.from([0x02, 0x00, 0x10, 0x00])));
+    const frame = Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 10 << 3]), blocks]);
+    const before = process.memoryUsage().arrayBuffers;
+    const output = decompressZstd(chunked(frame, frame.length), { windowBytes: 2 ** 20, portable });
+    expect((await output.next()).done).toBe(false);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 29);
+    await output.return(undefined);
   });
 
   it("68 refuses a window of 2 GiB before anything is allocated", async () => {

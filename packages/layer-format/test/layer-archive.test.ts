@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { digestOf } from "@lamella/refs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import { createLayerReader } from "../src/layer-reader.js";
+import { createLayerReader } from "../src/tar/layer-reader.js";
 import type { LayerEntry } from "../src/layer.js";
-import { mergeLayers } from "../src/merge.js";
-import { openLayer } from "../src/node/layer-archive-reader.js";
-import { writeLayer } from "../src/node/layer-archive-writer.js";
+import { mergeLayers } from "../src/merge/merge.js";
+import { openLayer } from "../src/node/archive/reader.js";
+import { writeLayer } from "../src/node/archive/writer.js";
 import { inChunks, packTar } from "./packed-tar.js";
 import { bytesOf, listing, textOf } from "./tree-listing.js";
 
@@ -57,6 +57,7 @@ describe("writeLayer() and openLayer()", () => {
     const written = await writeLayer(directory, inChunks(SAMPLE, size));
     expect(written).toEqual({
       diffID: DIFF_ID,
+      layerHash: expect.stringMatching(/^sha256:[0-9a-f]{64}$/),
       entryCount: entries.length,
       contentsBytes: contents.length,
       tarBytes: SAMPLE.length,
@@ -205,7 +206,7 @@ describe("openLayer()", () => {
     const path = join(directory, "idx");
     const intact = await readFile(path);
     const refused = () => expect(openLayer(directory)).rejects.toMatchObject({ code: "archive_invalid" });
-    for (let at = 0; at < intact.length; at += 7) {
+    for (let at = 0; at < intact.length; at += 97) {
       const damaged = Buffer.from(intact);
       damaged[at] = (damaged[at] ?? 0) ^ 0x10;
       await writeFile(path, damaged);
@@ -219,12 +220,19 @@ describe("openLayer()", () => {
     await (await openLayer(directory))[Symbol.asyncDispose]();
   });
 
-  it("names the version that it does not know", async () => {
+  it("names a version that it does not know, which writeLayer() replaces", async () => {
     await writeLayer(directory, inChunks(SAMPLE));
     const file = await readFile(join(directory, "idx"));
-    file.writeUInt32LE(2, 8);
-    await writeFile(join(directory, "idx"), file);
-    await expect(openLayer(directory)).rejects.toThrow(/its version is 2, not 1/);
+    for (const bytes of [file, file.subarray(0, 300)]) {
+      bytes.writeUInt32LE(1, 8);
+      await writeFile(join(directory, "idx"), bytes);
+      await expect(openLayer(directory)).rejects.toMatchObject({
+        code: "archive_invalid",
+        message: expect.stringContaining("its version is 1, not 2: remove the archive"),
+      });
+    }
+    await writeLayer(directory, inChunks(SAMPLE), { diffID: DIFF_ID });
+    await (await openLayer(directory))[Symbol.asyncDispose]();
   });
 
   it("refuses contents of another size, or none", async () => {

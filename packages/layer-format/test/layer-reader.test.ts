@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { archive, base256, END, file, GNU, header, long, pax, padded, record, USTAR } from "./tar-builder.js";
-import { createLayerReader } from "../src/layer-reader.js";
+import { createLayerReader } from "../src/tar/layer-reader.js";
 import { paths, readLayer, readOne, refusal } from "./read-layer.js";
 
 describe("createLayerReader(): entries", () => {
@@ -92,6 +92,26 @@ describe("createLayerReader(): formats", () => {
         ),
       ),
     ).toEqual(["file a/b/n", "file s/n", "file n", "file old-go/n", "file n"]);
+  });
+
+  it("adds up the checksum of a header that is nearly all 0xff, and sees a byte that is one less", () => {
+    const ones = "\xff".repeat(155);
+    const tar = archive(
+      file("\xff".repeat(100), "", {
+        linkName: ones.slice(0, 100),
+        prefix: ones,
+        raw: [
+          [265, ones.slice(0, 64)],
+          [500, ones.slice(0, 12)],
+        ],
+      }),
+    );
+    expect(readOne(tar).entry.path).toBe(`${ones}/${"\xff".repeat(100)}`);
+    for (const at of [0, 99, 266, 344, 499, 511]) {
+      const changed = Buffer.from(tar);
+      changed[at] = 0xfe;
+      expect(() => readOne(changed)).toThrow(/checksum/);
+    }
   });
 
   it("takes names of exactly 100 bytes and numbers that fill their field", () => {
@@ -199,8 +219,8 @@ describe("createLayerReader(): PAX", () => {
     ["-0.5", -1, 500_000_000],
     ["-3", -3, 0],
     ["1099511627776", 2 ** 40, 0],
-    ["9223372036854775807", Number.MAX_SAFE_INTEGER - 1, 0],
-    ["-9223372036854775808", -(Number.MAX_SAFE_INTEGER - 1), 0],
+    ["9223372036854775807", 2 ** 52 - 1, 0],
+    ["-9223372036854775808", -(2 ** 52 - 1), 0],
   ])("reads time %s exactly, within the safe integers (62)", (text, seconds, nanoseconds) => {
     const { entry } = readOne(archive(pax({ mtime: text }), file("f")));
     expect([entry.mtimeSeconds, entry.mtimeNanoseconds]).toEqual([seconds, nanoseconds]);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import type { Entry, FileTree } from "../src/file-tree.js";
 import { LayerFormatError } from "../src/errors.js";
-import { mergeLayers } from "../src/merge.js";
+import { mergeLayers } from "../src/merge/merge.js";
 import { memoryLayer, type MemoryLayerSpec } from "../src/testing.js";
 import { naiveLine, naiveMerge } from "./naive-merge.js";
 import { entriesOf } from "./tree-listing.js";

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 
 import { byteString, bytesToByteString } from "../src/byte-string.js";
-import { mergeLayers } from "../src/merge.js";
-import type { MergeLimits } from "../src/merge-state.js";
+import { mergeLayers } from "../src/merge/merge.js";
+import type { MergeLimits } from "../src/merge/state.js";
 import { memoryLayer, type MemoryLayerSpec } from "../src/testing.js";
 import { entriesOf, listing, paths } from "./tree-listing.js";
 
@@ -383,6 +383,22 @@ describe("mergeLayers() keeps within limits", () => {
     await expect(limited({ names: 4 }, [{ path: "a/b" }, { path: "c" }])).resolves.toBeDefined();
     await expect(limited({ names: 3 }, [{ path: "a/b" }, { path: "c" }])).rejects.toMatchObject(
       refusal("layer_limit", /over 3 names/),
+    );
+  });
+
+  it("of the extended attributes that its links give a file, which may be many", async () => {
+    const links = (names: number): MemoryLayerSpec => [
+      { path: "f", xattrs: { "user.0": "" } },
+      ...Array.from({ length: 100 }, (_, index) => ({
+        path: `h${index}`,
+        kind: "hardlink" as const,
+        linkTarget: "f",
+        xattrs: { [`user.${index % names}`]: "x" },
+      })),
+    ];
+    await expect(limited({ xattrs: 10 }, links(10))).resolves.toBeDefined();
+    await expect(limited({ xattrs: 10 }, links(11))).rejects.toMatchObject(
+      refusal("layer_limit", /over 10 extended attributes/),
     );
   });
 

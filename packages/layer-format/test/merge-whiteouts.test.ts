@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { mergeLayers } from "../src/merge.js";
+import { mergeLayers } from "../src/merge/merge.js";
 import { memoryLayer, type MemoryLayerSpec } from "../src/testing.js";
 import { listing, paths } from "./tree-listing.js";
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { Extent } from "../src/file-tree.js";
 import type { Layer } from "../src/layer.js";
 import { LayerFormatError } from "../src/errors.js";
-import { mergeLayers } from "../src/merge.js";
+import { mergeLayers } from "../src/merge/merge.js";
 import { memoryLayer, memoryTree, type MemoryLayerSpec } from "../src/testing.js";
 import { bytesOf, entriesOf, paths, textOf } from "./tree-listing.js";
 

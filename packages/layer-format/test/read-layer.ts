@@ -1,6 +1,6 @@
 import { LayerFormatError, type LayerFormatErrorCode } from "../src/errors.js";
 import type { LayerEntry } from "../src/layer.js";
-import { createLayerReader } from "../src/layer-reader.js";
+import { createLayerReader } from "../src/tar/layer-reader.js";
 import type { LayerLimits } from "../src/limits.js";
 
 export interface ReadEntry {

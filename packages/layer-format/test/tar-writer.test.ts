@@ -8,7 +8,7 @@ import { afterAll, describe, expect, it } from "vitest";
 
 import { LayerFormatError } from "../src/errors.js";
 import type { LayerEntry } from "../src/layer.js";
-import { type TarInput, writeTar } from "../src/tar-writer.js";
+import { type TarInput, writeTar } from "../src/tar/writer.js";
 import { readLayer } from "./read-layer.js";
 
 const BASE = {

@@ -62,4 +62,21 @@ describe("createXxh64()", () => {
       { numRuns: 500 },
     );
   });
+
+  it("agrees with the specification over many stripes, from any offset of a buffer", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 2000, maxLength: 5000, size: "max" }), fc.nat(40), (bytes, start) => {
+        const view = bytes.subarray(start);
+        expect(low(view)).toBe(model(Buffer.from(view)));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("carries from half to half where every bit is set", () => {
+    for (const length of [32, 64, 1024, 1031]) {
+      const bytes = new Uint8Array(length).fill(0xff);
+      expect(low(bytes)).toBe(model(Buffer.from(bytes)));
+    }
+  });
 });

@@ -1,5 +1,9 @@
-export { openLayer } from "./layer-archive-reader.js";
-export { writeLayer, type WriteLayerOptions, type WrittenLayer } from "./layer-archive-writer.js";
+export type { ArchiveSummary } from "./archive/footer.js";
+export { type LayerArchive, readLayer } from "./archive/lookup.js";
+export { openLayer } from "./archive/reader.js";
+export type { ArchivedEntry, LayerLookup } from "./archive/search.js";
+export { verifyLayer } from "./archive/verify.js";
+export { writeLayer, type WriteLayerOptions, type WrittenLayer } from "./archive/writer.js";
 export {
   type Compression,
   decompress,
@@ -7,4 +11,25 @@ export {
   type DecompressOptions,
   DEFAULT_DECOMPRESS_LIMITS,
   detectCompression,
-} from "./compression.js";
+} from "./compression/decompress.js";
+export { openDirectoryTree } from "./directory/directory-tree.js";
+export { packLayer, packTar, type LayerOutput, type PackedLayer, type PackLayerOptions } from "./blob/layer-pack.js";
+export type { CompressOptions } from "./blob/pack-compression.js";
+export {
+  checkLayerBlob,
+  type CheckLayerBlobOptions,
+  checkTar,
+  type CheckTarOptions,
+  type LayerSummary,
+} from "./blob/layer-check.js";
+export { createLayerFile, type LayerFile, type LayerOutputFile, openLayerFile } from "./blob/layer-file.js";
+export { createChunkSource, openTocLayer } from "./toc/chunk-source.js";
+export { readToc, type ReadTocOptions } from "./toc/reader.js";
+export {
+  packEstargz,
+  writeEstargz,
+  type WriteEstargzOptions,
+  type WriteEstargzTarOptions,
+  type WrittenEstargz,
+} from "./toc/estargz-writer.js";
+export { type VerifiedLayer, verifyLayerBlob, type VerifyLayerBlobOptions } from "./blob/layer-verify.js";

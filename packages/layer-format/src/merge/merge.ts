@@ -1,0 +1,63 @@
+import type { CallOptions } from "@lamella/refs";
+
+import type { FileTree } from "../file-tree.js";
+import type { Layer } from "../layer.js";
+import { applyEntry } from "./apply-entry.js";
+import { createMergeState, type MergeLimits, type MergeState } from "./state.js";
+import { createMergedTree } from "./merged-tree.js";
+
+export interface MergeOptions extends CallOptions {
+  limits?: Partial<MergeLimits>;
+}
+
+/** Entries between two turns of the event loop, in which a signal can be aborted. */
+const ENTRIES_A_TURN = 32_768;
+
+/**
+ * The file system that layers make together, the lowest first (OCI image-spec, layer.md, "Applying Changesets").
+ *
+ * Entries are applied in the order of their tars, the last one wins. Parents are resolved inside the image, through its
+ * symlinks; the last component of a path is replaced, never followed; missing parents are 0755, owned by root, of time 0.
+ * A whiteout removes what lower layers have, wherever it stands in its layer. Hard links share an inode across layers.
+ * No bytes are read.
+ *
+ * The tree takes over the layers: closing it closes them. If this rejects, they are still the caller's to close.
+ *
+ * @throws {LayerFormatError} `layer_invalid` (a file or a loop of symlinks as a parent, a hard link to nothing or to a directory, a root
+ * that is no directory) or `layer_limit`; the message names the entry and its layer.
+ */
+export async function mergeLayers(layers: readonly Layer[], options: MergeOptions = {}): Promise<FileTree> {
+  const { signal, limits } = options;
+  signal?.throwIfAborted();
+  const state = createMergeState(layers, limits);
+  let untilTurn = ENTRIES_A_TURN;
+  for (const [index, layer] of layers.entries()) {
+    state.layer = index;
+    for (const entry of layer.entries) {
+      applyEntry(state, entry);
+      if (--untilTurn > 0) continue;
+      untilTurn = ENTRIES_A_TURN;
+      await nextTurn();
+      signal?.throwIfAborted();
+    }
+  }
+  return finishMerge(state);
+}
+
+/** As {@link mergeLayers}, in one go: for small trees. */
+export function mergeLayersSync(layers: readonly Layer[]): FileTree {
+  const state = createMergeState(layers);
+  for (const [index, layer] of layers.entries()) {
+    state.layer = index;
+    for (const entry of layer.entries) applyEntry(state, entry);
+  }
+  return finishMerge(state);
+}
+
+function finishMerge(state: MergeState): FileTree {
+  return createMergedTree(state.root, state.layers);
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}

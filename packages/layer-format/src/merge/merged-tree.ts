@@ -1,0 +1,153 @@
+import type { CallOptions } from "@lamella/refs";
+
+import type { Entry, FileTree, ReadOptions } from "../file-tree.js";
+import type { Layer } from "../layer.js";
+import { readLeaf } from "./tree-contents.js";
+import { directoryEntry, leafEntry, type Directory, type Inode, type Leaf } from "./inode.js";
+
+/**
+ * Closes the books on a tree of inodes: puts names in order, numbers and counts.
+ * From here on the inodes belong to the tree that is returned.
+ */
+export function createMergedTree(root: Directory, layers: readonly Layer[]): FileTree {
+  const inodes: Inode[] = [];
+  let names = 1;
+  const enroll = (inode: Inode): void => {
+    inode.number = inodes.length;
+    inodes.push(inode);
+  };
+  const settle = (directory: Directory): void => {
+    directory.children = inByteOrder(directory.children);
+    names += directory.children.size;
+    for (const { inode } of directory.children.values()) {
+      if (inode.number < 0) enroll(inode);
+      if (inode.children === undefined) inode.links++;
+      else settle(inode);
+    }
+  };
+  enroll(root);
+  settle(root);
+  return new MergedTree(root, inodes, names, layers);
+}
+
+class MergedTree implements FileTree {
+  readonly entryCount: number;
+  readonly inodeCount: number;
+  readonly #root: Directory;
+  readonly #inodes: readonly Inode[];
+  readonly #layers: readonly Layer[];
+  readonly #localityBases: readonly number[];
+  #closed: Promise<void> | undefined;
+
+  constructor(root: Directory, inodes: readonly Inode[], entryCount: number, layers: readonly Layer[]) {
+    this.entryCount = entryCount;
+    this.inodeCount = inodes.length;
+    this.#root = root;
+    this.#inodes = inodes;
+    this.#layers = layers;
+    this.#localityBases = localityBases(inodes, layers.length);
+  }
+
+  async *entries(options: CallOptions = {}): AsyncGenerator<Entry> {
+    const { signal } = options;
+    for (const entry of this.#walk()) {
+      this.#assertOpen();
+      signal?.throwIfAborted();
+      yield entry;
+    }
+  }
+
+  async lookup(path: string, options: CallOptions = {}): Promise<Entry | undefined> {
+    options.signal?.throwIfAborted();
+    this.#assertOpen();
+    let inode: Inode | undefined = this.#root;
+    if (path !== "") for (const name of path.split("/")) inode = inode?.children?.get(name)?.inode;
+    return inode === undefined ? undefined : this.#entry(path, inode);
+  }
+
+  read(entry: Entry, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
+    this.#assertOpen();
+    const leaf = this.#file(entry);
+    const { size } = leaf.source;
+    const { signal, offset = 0, length = size - offset } = options;
+    if (!isRange(offset, length, size))
+      throw new RangeError(`cannot read ${length} bytes at ${offset}: the file has ${size}`);
+    return readLeaf(this.#layers, { leaf, path: entry.path, offset, length, signal });
+  }
+
+  /** Closes the layers. Closing again waits for the first closing. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= closeAll(this.#layers);
+    return this.#closed;
+  }
+
+  *#walk(): Generator<Entry> {
+    yield directoryEntry("", this.#root);
+    const open = [{ prefix: "", children: this.#root.children.entries() }];
+    for (let level = open.at(-1); level !== undefined; level = open.at(-1)) {
+      const next = level.children.next();
+      if (next.done === true) {
+        open.pop();
+        continue;
+      }
+      const [name, { inode }] = next.value;
+      const path = level.prefix + name;
+      yield this.#entry(path, inode);
+      if (inode.children !== undefined) open.push({ prefix: `${path}/`, children: inode.children.entries() });
+    }
+  }
+
+  #entry(path: string, inode: Inode): Entry {
+    return inode.children === undefined
+      ? leafEntry(path, inode, this.#localityBases[inode.layer] ?? 0)
+      : directoryEntry(path, inode);
+  }
+
+  #file(entry: Entry): Leaf {
+    const inode = this.#inodes[entry.inode];
+    if (inode?.children !== undefined || inode?.source.kind !== "file")
+      throw new TypeError("cannot read the entry: not a file of this tree");
+    return inode;
+  }
+
+  #assertOpen(): void {
+    if (this.#closed !== undefined) throw new Error("cannot use the file tree: it is closed");
+  }
+}
+
+function isRange(offset: number, length: number, size: number): boolean {
+  return (
+    Number.isSafeInteger(offset) &&
+    Number.isSafeInteger(length) &&
+    offset >= 0 &&
+    length >= 0 &&
+    offset + length <= size
+  );
+}
+
+function inByteOrder<Value>(map: Map<string, Value>): Map<string, Value> {
+  let last = "";
+  for (const name of map.keys()) {
+    // Characters of a byte string compare as their bytes do.
+    if (name < last) return new Map([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
+    last = name;
+  }
+  return map;
+}
+
+/** Where each layer begins if their contents were laid end to end, the lowest first. */
+function localityBases(inodes: readonly Inode[], layerCount: number): number[] {
+  const ends = Array.from({ length: layerCount }, () => 0);
+  for (const inode of inodes) {
+    if (inode.children !== undefined || inode.source.kind !== "file") continue;
+    ends[inode.layer] = Math.max(ends[inode.layer] ?? 0, inode.source.contentOffset + inode.source.size);
+  }
+  let base = 0;
+  return ends.map((end) => (base += end) - end);
+}
+
+/** Closes every layer even if one fails; one that stands in the chain twice is closed once. */
+async function closeAll(layers: readonly Layer[]): Promise<void> {
+  const results = await Promise.allSettled([...new Set(layers)].map((layer) => layer[Symbol.asyncDispose]()));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}
