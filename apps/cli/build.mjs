@@ -1,3 +1,6 @@
+import { fileURLToPath } from "node:url";
+
 import { bundle } from "@lamella/presets/bundle";
 
-await bundle("dist/lamella.mjs");
+const undici = fileURLToPath(import.meta.resolve("./undici-core.mjs"));
+await bundle("dist/lamella.mjs", { splitting: true, replacements: { undici } });

@@ -1,18 +1,27 @@
-import { chmodSync, readFileSync } from "node:fs";
+import { chmodSync, readFileSync, rmSync } from "node:fs";
+import { dirname, extname, join, basename } from "node:path";
 
 import { build } from "esbuild";
 
 /**
- * Bundles an app into one file that runs alone. Called in the app's directory, after its TypeScript was compiled to `dist/js`;
- * `VERSION` in its source becomes the version of its package.
+ * Bundles an app into one file that runs alone, or beside the `chunks` that its dynamic imports load. Called in the app's directory,
+ * after its TypeScript was compiled to `dist/js`; `VERSION` in its source becomes the version of its package.
  *
  * @param {string} outfile
+ * @param {{ splitting?: boolean, replacements?: Record<string, string> }} [options] `splitting`: what is imported dynamically goes
+ * into files of its own; `replacements`: files that stand in for packages
  */
-export async function bundle(outfile) {
+export async function bundle(outfile, { splitting = false, replacements = {} } = {}) {
   const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+  // names change with their content
+  rmSync(join(dirname(outfile), "chunks"), { recursive: true, force: true });
   await build({
-    entryPoints: ["dist/js/main.js"],
-    outfile,
+    entryPoints: [{ in: "dist/js/main.js", out: basename(outfile, extname(outfile)) }],
+    outdir: dirname(outfile),
+    outExtension: { ".js": extname(outfile) },
+    chunkNames: "chunks/[name]-[hash]",
+    splitting,
+    plugins: [replace(replacements)],
     bundle: true,
     platform: "node",
     target: "node20.19",
@@ -26,4 +35,16 @@ export async function bundle(outfile) {
     },
   });
   chmodSync(outfile, 0o755);
+}
+
+/** esbuild's own `alias` would also lead astray the imports of a package's files by what stands in for it. */
+function replace(replacements) {
+  return {
+    name: "replace",
+    setup({ onResolve }) {
+      onResolve({ filter: /^[^./]/ }, ({ path }) =>
+        Object.hasOwn(replacements, path) ? { path: replacements[path] } : undefined,
+      );
+    },
+  };
 }

@@ -18,6 +18,8 @@ export interface GlobalOptions {
   plainHttp: string[];
   /** Mirrors and certificates, as containerd's `certs.d` has them. */
   hostsDir: string;
+  /** Only of commands that bring layers. */
+  foreignUrls?: boolean;
 }
 
 export function addGlobalOptions(command: Command): Command {
@@ -60,7 +62,7 @@ export function chosenPlatform(command: Command): Platform | undefined {
 }
 
 /** An argument parser out of one that throws errors of its own. */
-function argument<T>(parse: (text: string) => T): (text: string) => T {
+export function argument<T>(parse: (text: string) => T): (text: string) => T {
   return (text) => {
     try {
       return parse(text);

@@ -4,7 +4,7 @@ import { createRegistryClient, defaultCredentials, isLoopbackHost, readHostsDire
 import type { RegistryClient, RegistryClientOptions } from "@lamella/oci-client";
 import type { CallOptions } from "@lamella/refs";
 
-import { Interrupted } from "./exit-status.js";
+import { withInterruption } from "./interruption.js";
 import type { GlobalOptions } from "./options.js";
 
 /** What one run of a command that talks to registries works with. */
@@ -19,20 +19,16 @@ export async function withRegistries<T>(
   options: GlobalOptions,
   use: (session: RegistrySession) => Promise<T>,
 ): Promise<T> {
-  const abort = new AbortController();
-  const interrupt = (signal: "SIGINT" | "SIGTERM"): void => abort.abort(new Interrupted(signal));
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
-  let client: RegistryClient | undefined;
-  try {
-    const credentials = defaultCredentials(process.env);
-    client = createRegistryClient({ ...(await clientOptions(options, abort)), credentials });
-    return await use({ client, signal: abort.signal });
-  } finally {
-    await client?.close();
-    process.off("SIGINT", interrupt);
-    process.off("SIGTERM", interrupt);
-  }
+  return withInterruption(async (signal) => {
+    let client: RegistryClient | undefined;
+    try {
+      const credentials = defaultCredentials(process.env);
+      client = createRegistryClient({ ...(await clientOptions(options, { signal })), credentials });
+      return await use({ client, signal });
+    } finally {
+      await client?.close();
+    }
+  });
 }
 
 /** How registries are reached: over plain HTTP or not, by which mirrors, with whose certificates. */
@@ -43,6 +39,7 @@ export async function clientOptions(options: GlobalOptions, call: CallOptions): 
   return {
     plainHttp: (host) => hosts.isPlainHttp(host) ?? (isLoopbackHost(host) || options.plainHttp.includes(host)),
     mirrors: hosts.mirrors,
+    foreignUrls: options.foreignUrls ?? false,
     tls: (host) => (ca === undefined ? hosts.tls(host) : { ca, ...hosts.tls(host) }),
   };
 }

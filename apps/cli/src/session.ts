@@ -1,4 +1,4 @@
-import { openContentStore, openImageTree, openSource, pullImage } from "@lamella/image-store";
+import { openContentStore, openImageTree, openNamedTree, openSource, pullImage } from "@lamella/image-store";
 import type { ContentStore, Image, OpenSource } from "@lamella/image-store";
 import type { FileTree } from "@lamella/layer-format";
 import type { RegistryClient } from "@lamella/oci-client";
@@ -17,8 +17,11 @@ export interface Session {
    * @throws {LamellaError} `option_invalid` for a source that has no reference of its own, if there is no `name`
    */
   keep(source: string, name?: string): Promise<{ image: Image; name: string }>;
-  /** The file tree of an image, which is closed when `use` has ended. What came from a registry is kept. */
-  withTree<T>(source: string, use: (tree: FileTree, image: Image) => Promise<T>): Promise<T>;
+  /**
+   * The file tree of any source, which is closed when `use` has ended; of an image there is the image too. What came from a registry
+   * is kept.
+   */
+  withTree<T>(source: string, use: (tree: FileTree, image: Image | undefined) => Promise<T>): Promise<T>;
 }
 
 /** Runs a command with a store and a registry client that are open for as long as it takes. */
@@ -67,6 +70,11 @@ function createSession(
       return { image: await bring(source, text, name), name };
     },
     async withTree(text, useTree) {
+      const named = await openNamedTree(text, { signal });
+      if (named !== undefined) {
+        await using tree = named;
+        return await useTree(tree, undefined);
+      }
       const source = await openSource(text, client, { signal });
       const image = await bring(source, text, source.reference);
       const tree = await openImageTree(content, image, { signal });

@@ -1,22 +1,18 @@
+import { readPlatformManifest } from "@lamella/oci-client";
+import type { ReadDocument } from "@lamella/oci-client";
 import {
   collectContent,
-  formatPlatform,
   isIndexType,
   isManifestType,
   MAX_DOCUMENT_BYTES,
   pairLayers,
   parseImageConfig,
-  parseIndex,
   parseManifest,
   quote,
-  selectPlatform,
 } from "@lamella/refs";
 import type { CallOptions, Descriptor, Digest, Fetcher, ImageConfig, Manifest, Platform } from "@lamella/refs";
 
 import { ImageStoreError } from "./errors.js";
-
-/** An index may name an index; nobody needs more than this. */
-const MAX_INDEX_DEPTH = 2;
 
 /** The documents of one image for one platform. */
 export interface Image {
@@ -41,42 +37,24 @@ export interface ReadImageOptions extends CallOptions {
 
 /**
  * Reads index, manifest and config, each verified, and picks the platform.
- * @throws {ImageStoreError} `platform_unavailable`, `not_image`, `index_too_deep`; and what the fetcher and the parsers throw.
+ * @throws {ImageStoreError} `not_image`; what `readPlatformManifest` of the registry client throws; and what the parsers throw.
  */
 export async function readImage(fetcher: Fetcher, root: Descriptor, options: ReadImageOptions): Promise<Image> {
-  const descriptor = await selectManifest(fetcher, root, options);
-  const manifest = parseManifest(await readDocument(fetcher, descriptor, options), descriptor.mediaType);
-  const config = parseImageConfig(await readDocument(fetcher, manifest.config, options));
+  const { descriptor, bytes } = await readManifest(fetcher, root, options);
+  const manifest = parseManifest(bytes, descriptor.mediaType);
+  const configBytes = fetcher.fetch(manifest.config, options);
+  const config = parseImageConfig(await collectContent(manifest.config, configBytes, MAX_DOCUMENT_BYTES, options));
   return { root, descriptor, manifest, config, layers: pairLayers(manifest, config) };
 }
 
-async function selectManifest(fetcher: Fetcher, root: Descriptor, options: ReadImageOptions): Promise<Descriptor> {
-  let descriptor = root;
-  for (let depth = 0; isIndexType(descriptor.mediaType); depth++) {
-    if (depth === MAX_INDEX_DEPTH) {
-      throw new ImageStoreError(
-        "index_too_deep",
-        `cannot read image ${root.digest}: more than ${depth} nested indexes`,
-      );
-    }
-    const { manifests } = parseIndex(await readDocument(fetcher, descriptor, options), descriptor.mediaType);
-    const chosen = selectPlatform(manifests, options.platform);
-    if (chosen === undefined) {
-      const offered = manifests.flatMap(({ platform }) => (platform === undefined ? [] : [formatPlatform(platform)]));
-      throw new ImageStoreError(
-        "platform_unavailable",
-        `cannot find platform ${formatPlatform(options.platform)} in ${root.digest}: it has ${offered.join(", ") || "none"}`,
-      );
-    }
-    descriptor = chosen;
-  }
-  if (isManifestType(descriptor.mediaType)) return descriptor;
-  throw new ImageStoreError(
-    "not_image",
-    `cannot read ${descriptor.digest} as an image: its media type is ${quote(descriptor.mediaType)}`,
-  );
+async function readManifest(fetcher: Fetcher, root: Descriptor, options: ReadImageOptions): Promise<ReadDocument> {
+  if (!isIndexType(root.mediaType)) checkManifest(root);
+  const document = await readPlatformManifest(fetcher, root, options);
+  checkManifest(document.descriptor);
+  return document;
 }
 
-function readDocument(fetcher: Fetcher, descriptor: Descriptor, options: CallOptions): Promise<Uint8Array> {
-  return collectContent(descriptor, fetcher.fetch(descriptor, options), MAX_DOCUMENT_BYTES, options);
+function checkManifest({ mediaType, digest }: Descriptor): void {
+  if (isManifestType(mediaType)) return;
+  throw new ImageStoreError("not_image", `cannot read ${digest} as an image: its media type is ${quote(mediaType)}`);
 }

@@ -13,3 +13,4 @@ export type { PullOptions } from "./pull.js";
 export { LOCATION_FORMS, openDestination, openNamedRepository, openSource } from "./image-location.js";
 export type { OpenDestination, OpenSource } from "./image-location.js";
 export { defaultStoreDirectory } from "./store-directory.js";
+export { openNamedTree, TREE_FORMS } from "./tree-location.js";

@@ -1,4 +1,5 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -123,6 +124,25 @@ describe("pullImage()", () => {
     const before = source.fetched.length;
     await pull(source);
     expect(source.fetched.length).toBe(before);
+    expect(await readFiles(image)).toEqual({ "etc/hello": "hello\n" });
+  });
+
+  it("makes a layer archive of version 1 anew from the blob", async () => {
+    const source = await sampleSource();
+    const image = await pull(source);
+    const [archive = ""] = readdirSync(join(directory, "layers"));
+    const path = join(directory, "layers", archive, "idx");
+    const current = readFileSync(path);
+    const old = Buffer.concat([Buffer.from("LAMELLA\0\x01\0\0\0\0\0\0\0", "latin1"), Buffer.alloc(160)]);
+    writeFileSync(path, Buffer.concat([old, createHash("sha256").update(old).digest()]));
+    await expect(readFiles(image)).rejects.toMatchObject({
+      code: "archive_invalid",
+      message: expect.stringContaining("its version is 1, not 2: remove the archive"),
+    });
+    const before = source.fetched.length;
+    await pull(source);
+    expect(source.fetched.length).toBe(before);
+    expect(readFileSync(path)).toEqual(current);
     expect(await readFiles(image)).toEqual({ "etc/hello": "hello\n" });
   });
 

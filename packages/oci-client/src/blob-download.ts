@@ -1,5 +1,6 @@
 import type { BlobRange, CallOptions, Descriptor } from "@lamella/refs";
 
+import type { BlobPlace } from "./blob-places.js";
 import { checkRange, isRangeOf } from "./blob-range.js";
 import { discard } from "./body.js";
 import { OciClientError } from "./errors.js";
@@ -29,14 +30,14 @@ interface Download {
 }
 
 /**
- * The bytes of a blob, not verified yet, from the first source that serves them: a body that breaks is taken up again where it ended, at
- * the next source when one has failed for good. Bytes that were given out are never given twice, and an answer for another range than the
+ * The bytes of a blob, not verified yet, from the first place that serves them: a body that breaks is taken up again where it ended, at
+ * the next place when one has failed for good. Bytes that were given out are never given twice, and an answer for another range than the
  * one asked for is never joined on. The whole blob is then read from its start, past what is known, and just ends where its body ends
  * early for good; a range is given in full or rejects.
  * @throws {OciClientError} `range_unusable` when a part was asked for and the registry answers the whole or another part
  */
 export async function* downloadBlob(
-  sources: readonly Session[],
+  places: readonly BlobPlace[],
   descriptor: Descriptor,
   { signal, range: asked }: DownloadOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -47,21 +48,25 @@ export async function* downloadBlob(
   const end = offset + length;
   const download: Download = { descriptor, signal, offset, end, isWhole, isExact, isRangeTrusted: true };
   if (length === 0 && !isWhole) return;
-  for (const [index, session] of sources.entries()) {
+  for (const [index, place] of places.entries()) {
+    const { session } = place;
+    const next = places[index + 1];
     try {
-      yield* downloadFrom(session, download);
+      yield* downloadFrom(place, download);
       if (download.offset >= download.end) return;
-      if (index === sources.length - 1 && !isExact) return;
+      if (next === undefined && !isExact) return;
       throw endsEarly(session, download);
     } catch (error) {
-      if (signal?.aborted === true || index === sources.length - 1) throw error;
+      if (signal?.aborted === true || next === undefined) throw error;
+      // A registry that does not hold what it must not hold has not failed.
+      if (typeof next.target !== "string") continue;
       session.context.onNotice({ kind: "mirror_failed", host: session.registry.host, error });
     }
   }
 }
 
-async function* downloadFrom(session: Session, download: Download): AsyncGenerator<Uint8Array> {
-  const { retry } = session.context;
+async function* downloadFrom(place: BlobPlace, download: Download): AsyncGenerator<Uint8Array> {
+  const { retry } = place.session.context;
   const { signal } = download;
   download.isRangeTrusted = true;
   let failures = 0;
@@ -69,7 +74,7 @@ async function* downloadFrom(session: Session, download: Download): AsyncGenerat
     const start = download.offset;
     let error: OciClientError | undefined;
     try {
-      yield* readOn(session, download);
+      yield* readOn(place, download);
     } catch (thrown) {
       if (!isTransient(thrown)) throw thrown;
       error = thrown;
@@ -85,8 +90,8 @@ async function* downloadFrom(session: Session, download: Download): AsyncGenerat
 }
 
 /** One request for what is still missing. */
-async function* readOn(session: Session, download: Download): AsyncGenerator<Uint8Array> {
-  const response = await request(session, download);
+async function* readOn(place: BlobPlace, download: Download): AsyncGenerator<Uint8Array> {
+  const response = await request(place, download);
   if (response === undefined) return;
   let skip = response.status === 206 ? 0 : download.offset;
   for await (const chunk of response.body) {
@@ -94,7 +99,7 @@ async function* readOn(session: Session, download: Download): AsyncGenerator<Uin
     skip -= chunk.byteLength - fresh.byteLength;
     if (fresh.byteLength === 0) continue;
     if (download.isExact && fresh.byteLength > download.end - download.offset) {
-      throw rangeUnusable(session, download, "it sends more than was asked for");
+      throw rangeUnusable(place.session, download, "it sends more than was asked for");
     }
     download.offset += fresh.byteLength;
     yield fresh;
@@ -102,12 +107,14 @@ async function* readOn(session: Session, download: Download): AsyncGenerator<Uin
 }
 
 /** The answer to read on from; undefined when the registry says that there is no more. */
-async function request(session: Session, download: Download): Promise<FollowedResponse | undefined> {
+async function request(place: BlobPlace, download: Download): Promise<FollowedResponse | undefined> {
   const { descriptor, signal, offset, end, isWhole } = download;
+  const { session, target } = place;
   const isPartial = !isWhole || (offset > 0 && download.isRangeTrusted);
   const response = await session.send({
     method: "GET",
-    target: `blobs/${descriptor.digest}`,
+    target,
+    isAnonymous: typeof target !== "string",
     headers: isPartial ? { range: `bytes=${offset}-${isWhole ? "" : end - 1}` } : {},
     verb: verbOf(descriptor),
     access: "pull",
@@ -122,7 +129,7 @@ async function request(session: Session, download: Download): Promise<FollowedRe
   if (!isWhole) throw rangeUnusable(session, download, "it answers the whole or another part");
   if (response.status === 416) return undefined;
   download.isRangeTrusted = false;
-  return request(session, download);
+  return request(place, download);
 }
 
 function rangeUnusable(session: Session, { descriptor, offset, end }: Download, state: string): OciClientError {

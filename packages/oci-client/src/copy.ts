@@ -8,9 +8,10 @@ import {
 
 import type { RepositoryAddress } from "./blob-upload.js";
 import { toCopyError } from "./copy-error.js";
-import { type CopyDocument, type CopyGraph, readGraph } from "./copy-graph.js";
+import { type CopyGraph, readGraph } from "./copy-graph.js";
 import { OciClientError } from "./errors.js";
 import type { ImageSink } from "./image-sink.js";
+import type { ReadDocument } from "./platform-manifest.js";
 
 /** Where an image is copied from. */
 export interface CopySource {
@@ -45,7 +46,8 @@ export interface CopyOptions extends CallOptions {
   chunkBytes?: number | undefined;
   /**
    * Layers that registries must not hold and only their `urls` have, as of old Windows images. `skip`, the default, copies the manifest
-   * without them, as others do; `refuse` fails; `copy` takes them from the source like any other. Their `urls` are never asked.
+   * without them, as others do; `refuse` fails; `copy` takes them from the source like any other: from a
+   * registry whose client has `foreignUrls`, from their own address.
    */
   foreignLayers?: "skip" | "refuse" | "copy" | undefined;
   onProgress?: ((event: CopyProgress) => void) | undefined;
@@ -92,7 +94,8 @@ interface BoundedOptions extends CopyOptions {
 async function copy(from: CopySource, to: CopyDestination, options: BoundedOptions): Promise<Copied> {
   const { signal, concurrency = DEFAULT_CONCURRENCY } = options;
   const graph = await onSide("source", signal, () => plan(from, options));
-  const blobs = chooseBlobs(graph, options);
+  // The big ones first: they would be alone at the end, and so would be their syncing.
+  const blobs = chooseBlobs(graph, options).toSorted((a, b) => b.size - a.size);
   const tally = { transferredBlobs: 0, transferredBytes: 0 };
   for (const blob of blobs) report(options, blob, { state: "waiting", isTransferred: false, doneBytes: 0 });
 
@@ -159,7 +162,7 @@ async function copyBlob(
   return isTransferred;
 }
 
-async function pushDocument(to: CopyDestination, document: CopyDocument, signal: AbortSignal): Promise<void> {
+async function pushDocument(to: CopyDestination, document: ReadDocument, signal: AbortSignal): Promise<void> {
   const { descriptor, bytes } = document;
   async function* content(): AsyncGenerator<Uint8Array, void, undefined> {
     yield bytes;

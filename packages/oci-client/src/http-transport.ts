@@ -1,10 +1,13 @@
+import { lookup as lookUp } from "node:dns";
+import type { LookupFunction } from "node:net";
 import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { rootCertificates } from "node:tls";
 
-import type { Dispatcher, request } from "undici";
+import type { Dispatcher } from "undici";
 
 import { isLoopbackAddress } from "./address.js";
+import { confinedLookup } from "./confined-lookup.js";
+import { readIntoSlabs } from "./socket-reads.js";
 import type { Transport, TransportRequest, TransportResponse } from "./transport.js";
 
 /** What a TLS connection is made with, each in PEM. */
@@ -33,12 +36,21 @@ export interface HttpTransportOptions {
   tls?: ((host: string) => TlsIdentity | undefined) | undefined;
   /** Default: `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` of the environment. This machine is always reached directly. */
   proxy?: ProxySettings | false | undefined;
+  /** How the names of hosts are resolved. Default: as the system does. */
+  lookup?: LookupFunction | undefined;
+}
+
+/** Connections that are used again for requests to the same origin. */
+interface ConnectionPool {
+  readonly dispatcher: (url: URL) => Dispatcher;
+  readonly destroy: () => Promise<void>;
 }
 
 interface Connected {
-  readonly dispatcher: (url: URL) => Dispatcher;
-  readonly send: typeof request;
-  readonly destroy: () => Promise<void>;
+  /** To where the user leads. */
+  readonly trusted: ConnectionPool;
+  /** To where a server leads: their names are watched. */
+  readonly led: ConnectionPool;
 }
 
 const READ_AHEAD_BYTES = 256 * 1024;
@@ -50,18 +62,20 @@ const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 export function createHttpTransport(options: HttpTransportOptions): Transport {
   let connecting: Promise<Connected> | undefined;
   return {
-    async request({ url, method, headers, body, signal }: TransportRequest): Promise<TransportResponse> {
+    async request({ url, method, headers, body, isLed, signal }: TransportRequest): Promise<TransportResponse> {
       connecting ??= connect(options);
-      const { dispatcher, send } = await connecting;
+      const { trusted, led } = await connecting;
       // A connection whose answer has just been read to its end is free only in the next turn; without it each request makes a new one.
       await nextTurn();
       signal.throwIfAborted();
-      const response = await send(url, {
+      const { dispatcher } = isLed === true ? led : trusted;
+      const response = await dispatcher(url).request({
+        origin: url.origin,
+        path: url.pathname + url.search,
         method,
         headers,
         body: toRequestBody(body),
         signal,
-        dispatcher: dispatcher(url),
         // After a HEAD, too, the connection stays.
         reset: false,
         highWaterMark: READ_AHEAD_BYTES,
@@ -72,21 +86,32 @@ export function createHttpTransport(options: HttpTransportOptions): Transport {
     },
     async close(): Promise<void> {
       const connected = await connecting;
-      await connected?.destroy();
+      await Promise.all([connected?.trusted.destroy(), connected?.led.destroy()]);
     },
   };
 }
 
 /** Loading undici takes longer than most commands that need no network. */
-async function connect({ connectMs, tls, proxy }: HttpTransportOptions): Promise<Connected> {
-  const { Agent, EnvHttpProxyAgent, request: send } = await import("undici");
+async function connect(options: HttpTransportOptions): Promise<Connected> {
+  const undici = await import("undici");
+  const { lookup = lookUp } = options;
+  const trusted = openPool(undici, { ...options, lookup });
+  const led = openPool(undici, { ...options, lookup: confinedLookup(lookup) });
+  return { trusted, led };
+}
+
+function openPool(
+  { Agent, EnvHttpProxyAgent }: typeof import("undici"),
+  { connectMs, tls, proxy, lookup }: HttpTransportOptions,
+): ConnectionPool {
+  const base = { timeout: connectMs, lookup, onread: readIntoSlabs() };
   const common = { headersTimeout: 0, bodyTimeout: 0 };
   const identified = new Map<string, Dispatcher>();
-  const direct = new Agent({ ...common, connectTimeout: connectMs });
+  const direct = new Agent({ ...common, connect: base });
   const shared = proxied(undefined);
 
   function proxied(identity: TlsIdentity | undefined): Dispatcher {
-    const connector = { timeout: connectMs, ...(identity !== undefined && toTls(identity)) };
+    const connector = { ...base, ...(identity !== undefined && toTls(identity)) };
     if (proxy === false) return new Agent({ ...common, connect: connector });
     const settings = proxy === undefined ? {} : { httpProxy: "", httpsProxy: "", noProxy: "", ...definedOf(proxy) };
     // Many proxies refuse to tunnel to the port of plain HTTP.
@@ -100,9 +125,7 @@ async function connect({ connectMs, tls, proxy }: HttpTransportOptions): Promise
     const identity = url.protocol === "https:" ? tls?.(url.host) : undefined;
     const isLocal = isLoopbackAddress(url.hostname);
     if (identity === undefined) return isLocal ? direct : shared;
-    const made = isLocal
-      ? new Agent({ ...common, connect: { timeout: connectMs, ...toTls(identity) } })
-      : proxied(identity);
+    const made = isLocal ? new Agent({ ...common, connect: { ...base, ...toTls(identity) } }) : proxied(identity);
     identified.set(url.host, made);
     return made;
   }
@@ -110,12 +133,14 @@ async function connect({ connectMs, tls, proxy }: HttpTransportOptions): Promise
   const destroy = async (): Promise<void> => {
     await Promise.all([direct, shared, ...identified.values()].map((agent) => agent.destroy()));
   };
-  return { dispatcher, send, destroy };
+  return { dispatcher, destroy };
 }
 
 /** Authorities that are given stand beside Node's own: a private registry must not make the public ones unknown. */
 function toTls({ ca, cert, key }: TlsIdentity): { ca?: string[]; cert?: string; key?: string } {
   const authorities = typeof ca === "string" ? [ca] : ca;
+  // An import of it would decode all authorities, for plain HTTP, too.
+  const { rootCertificates } = process.getBuiltinModule("node:tls");
   return {
     ...(authorities !== undefined && { ca: [...rootCertificates, ...authorities] }),
     ...(cert !== undefined && { cert }),

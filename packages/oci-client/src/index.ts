@@ -26,6 +26,7 @@ export { createRegistryClient, type RegistryClientOptions } from "./http-client.
 export type { ProxySettings, TlsIdentity } from "./http-transport.js";
 export { type HostsOptions, readHostsDirectory } from "./hosts-directory.js";
 export { type HostsConfig, parseHostsToml, type TlsFiles } from "./hosts-toml.js";
+export { addToLayoutIndex, removeFromLayoutIndex } from "./layout-index.js";
 export { type OciArchive, openOciArchive } from "./oci-archive.js";
 export { type ArchiveSink, createOciArchive } from "./oci-archive-writer.js";
 export { type OciLayout, openOciLayout } from "./oci-layout.js";

@@ -28,6 +28,14 @@ export function withManifest(index: Uint8Array, descriptor: Descriptor, name: st
   return encode({ ...document, manifests: [...kept, entry] });
 }
 
+/** The `index.json` without a name; what had it is not listed under it any more. */
+export function withoutName(index: Uint8Array, name: string): Uint8Array {
+  const { manifests } = parseIndex(index);
+  const document = JSON.parse(new TextDecoder().decode(index)) as { manifests?: unknown[] | null };
+  const kept = (document.manifests ?? []).filter((_, at) => nameOf(manifests[at] as Descriptor) !== name);
+  return encode({ ...document, manifests: kept });
+}
+
 function encode(document: object): Uint8Array {
   return ENCODER.encode(`${JSON.stringify(document)}\n`);
 }

@@ -1,6 +1,7 @@
-import { type CallOptions, isDigest, isDocumentType, quote } from "@lamella/refs";
+import { type CallOptions, isDigest, isDocumentType, quote, type Reference } from "@lamella/refs";
 
 import { OciClientError } from "./errors.js";
+import { registryUrl } from "./host.js";
 import { openRepository, type Repository } from "./repository.js";
 import { type ClientContext, openSession, type Session } from "./session.js";
 
@@ -22,8 +23,12 @@ interface OpenMirror {
   readonly capabilities: readonly MirrorCapability[];
 }
 
-/** @throws {OciClientError} `address_invalid` for a URL that is none of the two forms */
-export function openMirror(context: ClientContext, { url: text, capabilities }: Mirror, path: string): OpenMirror {
+/** @param repository What it is a mirror of. @throws {OciClientError} `address_invalid` for a URL that is none of the two forms */
+export function openMirror(
+  context: ClientContext,
+  { url: text, capabilities }: Mirror,
+  { domain, path }: Pick<Reference, "domain" | "path">,
+): OpenMirror {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const prefix = /^\/(?:v2\/?|v2\/(?<prefix>[a-z0-9][a-z0-9._/-]*[a-z0-9])\/?)?$/.exec(url?.pathname ?? "x");
   const isHttp = url?.protocol === "https:" || url?.protocol === "http:";
@@ -35,7 +40,10 @@ export function openMirror(context: ClientContext, { url: text, capabilities }: 
   const isPlain = url.protocol === "http:";
   const plainHttp = (other: string): boolean => (isPlain && other === host) || context.plainHttp(other);
   const mirrored = prefix.groups?.["prefix"] === undefined ? path : `${prefix.groups["prefix"]}/${path}`;
-  const session = openSession({ ...context, plainHttp }, new URL("/", url), { domain: host, path: mirrored });
+  const isItself = registryUrl(domain, context.plainHttp).host === host;
+  const namespace = isItself ? undefined : domain;
+  const repository = { domain: host, path: mirrored };
+  const session = openSession({ ...context, plainHttp }, new URL("/", url), repository, { namespace });
   return { session, capabilities };
 }
 

@@ -1,3 +1,4 @@
+import { CONFINED } from "./confined-lookup.js";
 import { OciClientError } from "./errors.js";
 
 const STATES: Readonly<Record<string, string>> = {
@@ -24,6 +25,12 @@ export function toNetworkError(error: unknown, act: string, origin: string): Oci
   const code = systemCode(error);
   if (code !== undefined && TIMEOUTS.has(code)) {
     return new OciClientError("timeout", `cannot ${act}: ${origin} does not answer`, { cause: error });
+  }
+  if (code === CONFINED) {
+    const state = "its name stands for a link-local address, which is never followed";
+    return new OciClientError("redirect_refused", `cannot ${act}: ${origin} is not followed: ${state}`, {
+      cause: error,
+    });
   }
   const isMalformed =
     code !== undefined && !Object.hasOwn(STATES, code) && /^HPE_|^UND_ERR_HEADERS_OVERFLOW$/.test(code);

@@ -1,25 +1,15 @@
-import { lstat, open, readdir, rm, stat } from "node:fs/promises";
+import { lstat, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 
-import {
-  type CallOptions,
-  type Descriptor,
-  digestAlgorithm,
-  digestOf,
-  isDigest,
-  MAX_DOCUMENT_BYTES,
-  quote,
-} from "@lamella/refs";
+import { type CallOptions, type Descriptor, digestAlgorithm, digestOf, isDigest, quote } from "@lamella/refs";
 
-import { createDurableFile, makeDirectory, temporaryName } from "./durable-file.js";
+import { createDurableFile, isErrno, makeDirectory, temporaryName } from "./durable-file.js";
 import type { PushOptions } from "./blob-upload.js";
 import { OciClientError } from "./errors.js";
 import type { ImageSink } from "./image-sink.js";
-import { EMPTY_INDEX, LAYOUT_FILE, withManifest } from "./layout-index-document.js";
+import { addToLayoutIndex, makeLayoutFiles } from "./layout-index.js";
 import { blobPath } from "./layout-reader.js";
 import { type OciLayout, openOciLayout } from "./oci-layout.js";
-import { readPlainFile } from "./plain-file.js";
 import { letGo, openVerified, type PushContent } from "./push.js";
 
 /** An OCI layout in a directory that can be written to. Nothing is kept open between calls, so there is nothing to close. */
@@ -41,10 +31,6 @@ export interface WritableOciLayout extends OciLayout, ImageSink {
     options?: CallOptions,
   ): Promise<Descriptor>;
 }
-
-const LOCK_WAIT_MS = 10_000;
-/** An update takes milliseconds: a lock of this age was left by a process that died. */
-const LOCK_STALE_MS = 5_000;
 
 /**
  * Opens an OCI layout to write to, and makes it where there is nothing or an empty directory.
@@ -74,9 +60,7 @@ export async function createOciLayout(directory: string, options: CallOptions = 
       }
       const descriptor = { mediaType, digest, size: bytes.byteLength };
       await push(descriptor, once(bytes), options);
-      await updateIndex(directory, options, (index) =>
-        withManifest(index, descriptor, isDigest(name) ? undefined : name),
-      );
+      await addToLayoutIndex(directory, { name: isDigest(name) ? undefined : name, descriptor }, options);
       return descriptor;
     },
   };
@@ -93,54 +77,7 @@ async function initialize(directory: string, options: CallOptions): Promise<void
     const message = `cannot write OCI layout ${quote(directory)}: the directory holds other files`;
     throw new OciClientError("layout_invalid", message);
   }
-  await locked(directory, options, async () => {
-    const present = await readdir(directory);
-    if (!present.includes("index.json")) await writeFile(directory, join(directory, "index.json"), once(EMPTY_INDEX));
-    if (!present.includes("oci-layout")) await writeFile(directory, join(directory, "oci-layout"), once(LAYOUT_FILE));
-  });
-}
-
-async function updateIndex(
-  directory: string,
-  options: CallOptions,
-  change: (index: Uint8Array) => Uint8Array,
-): Promise<void> {
-  const path = join(directory, "index.json");
-  await locked(directory, options, async () => {
-    const index = change(await readPlainFile(path, MAX_DOCUMENT_BYTES, options));
-    await writeFile(directory, path, once(index));
-  });
-}
-
-/** Only for writers: a reader sees the old index or the new. */
-async function locked(directory: string, options: CallOptions, work: () => Promise<void>): Promise<void> {
-  const lock = join(directory, "index.json.lock");
-  await takeLock(lock, options);
-  try {
-    await work();
-  } finally {
-    await rm(lock, { force: true });
-  }
-}
-
-async function takeLock(lock: string, { signal }: CallOptions): Promise<void> {
-  const deadline = Date.now() + LOCK_WAIT_MS;
-  for (;;) {
-    signal?.throwIfAborted();
-    try {
-      return await (await open(lock, "wx")).close();
-    } catch (error) {
-      if (!isErrno(error, "EEXIST")) throw error;
-    }
-    const ageMs = await stat(lock).then(
-      ({ mtimeMs }) => Date.now() - mtimeMs,
-      () => 0,
-    );
-    if (ageMs > LOCK_STALE_MS) await rm(lock, { force: true });
-    else if (Date.now() > deadline) {
-      throw new OciClientError("busy", `cannot lock ${quote(lock)}: another process holds it`);
-    } else await sleep(5 + Math.random() * 20);
-  }
+  await makeLayoutFiles(directory, options);
 }
 
 async function writeFile(directory: string, path: string, content: AsyncIterable<Uint8Array>): Promise<void> {
@@ -157,10 +94,6 @@ async function isThere(path: string, size: number): Promise<boolean> {
     if (isErrno(error, "ENOENT")) return false;
     throw error;
   }
-}
-
-function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

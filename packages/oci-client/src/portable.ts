@@ -33,6 +33,7 @@ export { isLoopbackHost, type PlainHttp } from "./host.js";
 export type { FetchedManifest } from "./manifest-pull.js";
 export type { Mirror, MirrorCapability } from "./mirrors.js";
 export type { Notice, OnNotice } from "./notice.js";
+export { type ReadDocument, readPlatformManifest } from "./platform-manifest.js";
 export { createRegistryClient, type RegistryClient, type RegistryClientOptions } from "./registry-client.js";
 export type { Repository } from "./repository.js";
 export type { RetryPolicy } from "./retry.js";

@@ -34,7 +34,8 @@ export async function followRedirects(
     const url = targetOf(response, current, plainHttp);
     const { authorization, ...headers } = current.headers;
     const isKept = authorization !== undefined && url.origin === current.url.origin;
-    current = { ...current, url, headers: isKept ? { ...headers, authorization } : headers };
+    const isLed = current.isLed === true || url.host !== current.url.host;
+    current = { ...current, url, isLed, headers: isKept ? { ...headers, authorization } : headers };
   }
 }
 

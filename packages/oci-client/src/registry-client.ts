@@ -32,6 +32,11 @@ export interface RegistryClientOptions {
   userAgent?: string;
   /** Where else the images of a host (`docker.io`, `registry.example:5000`) are read from, before it is asked itself. Default: nowhere. */
   mirrors?: (host: string) => readonly Mirror[];
+  /**
+   * Whether layers that registries must not hold are read from the `urls` that their descriptors give, when the registry has none. No
+   * credential goes there, and nothing to where no redirect is followed either. Default: false.
+   */
+  foreignUrls?: boolean;
   /** Told what registries say beside their answers: allowances, warnings, requests to wait, mirrors that fail. */
   onNotice?: OnNotice;
 }
@@ -69,13 +74,14 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     userAgent: options.userAgent ?? "lamella",
     credentials: options.credentials ?? anonymousCredentials(),
     authorizers: new Map(),
+    foreignUrls: options.foreignUrls ?? false,
   };
   const close = async (): Promise<void> => {};
   return {
     repository({ domain, path }) {
       checkRepository({ domain, path });
       const session = openSession(context, registryUrl(domain, context.plainHttp), { domain, path });
-      const mirrors = options.mirrors?.(domain).map((mirror) => openMirror(context, mirror, path)) ?? [];
+      const mirrors = options.mirrors?.(domain).map((mirror) => openMirror(context, mirror, { domain, path })) ?? [];
       return mirrors.length === 0 ? openRepository(session) : openMirroredRepository(session, mirrors);
     },
     catalog(domain, options = {}) {

@@ -10,6 +10,7 @@ import {
 } from "@lamella/refs";
 
 import { downloadBlob } from "./blob-download.js";
+import { blobPlaces } from "./blob-places.js";
 import { gather } from "./body.js";
 import { type FetchedManifest, fetchNamedManifest, fetchPromisedManifest, resolveManifest } from "./manifest-pull.js";
 import { mountBlob, pushBlob, type PushOptions, type RepositoryAddress } from "./blob-upload.js";
@@ -98,7 +99,7 @@ async function* fetchRange(
   { signal }: CallOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   signal?.throwIfAborted();
-  yield* gather(downloadBlob(sources, descriptor, { signal, range }));
+  yield* gather(downloadBlob(blobPlaces(sources, descriptor), descriptor, { signal, range }));
 }
 
 async function* fetchContent(
@@ -111,6 +112,7 @@ async function* fetchContent(
   if (isDocumentType(descriptor.mediaType)) {
     yield (await fetchPromisedManifest(session, descriptor, options)).bytes;
   } else {
-    yield* verifyContent(descriptor, gather(downloadBlob(blobSources, descriptor, options)), options);
+    const bytes = downloadBlob(blobPlaces(blobSources, descriptor), descriptor, options);
+    yield* verifyContent(descriptor, gather(bytes), options);
   }
 }

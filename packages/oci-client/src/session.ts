@@ -20,12 +20,16 @@ export interface ClientContext extends Wire {
   readonly userAgent: string;
   readonly credentials: Credentials;
   readonly authorizers: AuthorizerCache;
+  /** Whether foreign layers are looked for at their own `urls`, too. */
+  readonly foreignUrls: boolean;
 }
 
 interface SessionRequest extends Omit<ExchangeRequest, "headers" | "url" | "act"> {
   /** Below `/v2/<repository>/`, or an address that the registry itself gave. */
   readonly target: string | URL;
   readonly headers?: Readonly<Record<string, string>>;
+  /** No credential is sent, wherever the request goes. */
+  readonly isAnonymous?: boolean;
   /** What is being done, without the repository: "read blob sha256:…". */
   readonly verb: string;
   /** What a token must allow. */
@@ -50,10 +54,16 @@ export interface Session {
   send(request: SessionRequest): Promise<FollowedResponse>;
 }
 
+export interface SessionOptions {
+  /** The registry that a mirror stands in for, for mirrors of several: sent as `ns`, as containerd does. */
+  readonly namespace?: string | undefined;
+}
+
 export function openSession(
   context: ClientContext,
   registry: URL,
   repository: Pick<Reference, "domain" | "path">,
+  { namespace }: SessionOptions = {},
 ): Session {
   const { domain, path } = repository;
   const name = path === "" ? domain : formatReference({ domain, path });
@@ -72,14 +82,16 @@ export function openSession(
   }
 
   async function send(request: SessionRequest): Promise<FollowedResponse> {
-    const { target, headers, verb, access, scopes = [], statuses, ...rest } = request;
+    const { target, isAnonymous = false, headers, verb, access, scopes = [], statuses, ...rest } = request;
     const url = target instanceof URL ? target : new URL(`/v2/${repository.path}/${target}`, registry);
-    const isOwn = url.origin === registry.origin;
+    if (namespace !== undefined && typeof target === "string") url.searchParams.set("ns", namespace);
+    const isLed = url.origin !== registry.origin;
+    const isOwn = !isLed && !isAnonymous;
     if (!isOwn) checkTarget(url, verb);
     const common = { "accept-encoding": "identity", "user-agent": context.userAgent, ...headers };
     const attempt = (authorization: string | undefined): Promise<FollowedResponse> => {
       const headers = authorization === undefined ? common : { ...common, authorization };
-      return followRedirects(context, { ...rest, url, headers, act: act(verb) }, context.plainHttp);
+      return followRedirects(context, { ...rest, url, isLed, headers, act: act(verb) }, context.plainHttp);
     };
 
     const own = repository.path === "" ? [] : [repositoryScope(repository.path, ACTIONS[access])];

@@ -74,18 +74,20 @@ async function ask(
   send: (request: ExchangeRequest) => Promise<FollowedResponse>,
 ): Promise<FollowedResponse> {
   const { act, signal, credential, realmsWithoutPost } = request;
+  const isLed = realm.host !== request.registry.host;
   const headers = { accept: "application/json", "accept-encoding": "identity", "user-agent": request.userAgent };
   if (credential !== undefined && !realmsWithoutPost.has(realm.href)) {
     const body = new TextEncoder().encode(grantOf(request, credential).toString());
     const type = { "content-type": "application/x-www-form-urlencoded", "content-length": String(body.byteLength) };
-    const response = await send({ method: "POST", url: realm, headers: { ...headers, ...type }, body, act, signal });
+    const posted = { ...headers, ...type };
+    const response = await send({ method: "POST", url: realm, isLed, headers: posted, body, act, signal });
     if (credential.kind === "identity" || !NO_POST.has(response.status)) return response;
     await response.body[Symbol.asyncIterator]().return?.();
     realmsWithoutPost.add(realm.href);
   }
   const authorization = credential?.kind === "basic" && { authorization: basicAuthorization(credential) };
   const url = withQuery(realm, request);
-  return send({ method: "GET", url, headers: { ...headers, ...authorization }, act, signal });
+  return send({ method: "GET", url, isLed, headers: { ...headers, ...authorization }, act, signal });
 }
 
 function realmOf({ registry, challenge, act }: TokenRequest, plainHttp: PlainHttp): URL {

@@ -5,6 +5,8 @@ export interface TransportRequest {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array | AsyncIterable<Uint8Array> | undefined;
+  /** Whether a server gave the address, not the user: a transport that resolves names must not let it lead to a link-local address. */
+  readonly isLed?: boolean | undefined;
   /** Ends the exchange at any time, the body of the response included. */
   readonly signal: AbortSignal;
 }

@@ -56,12 +56,26 @@ describe("mirrors", () => {
     expect(notices).toEqual([]);
   });
 
+  it("are told which registry they stand in for, the registry itself is not", async () => {
+    const descriptor = registry.addManifest("1", "{}");
+    const layer = registry.addBlob(pseudoRandom(1000));
+    const repository = open([{ url: mirror.url, capabilities: ["pull", "resolve"] }]);
+    await repository.resolve("1");
+    await repository.fetchManifest(descriptor);
+    await readAll(repository.fetch(layer));
+    const queries = mirror.requests.map(({ path }) => new URL(path, mirror.url).searchParams.get("ns"));
+    expect(queries).toEqual([origin.host, origin.host, origin.host]);
+    await readAll(open([]).fetch(layer));
+    await readAll(open([{ url: origin.url, capabilities: ["pull"] }]).fetch(layer));
+    expect(origin.requests.map(({ path }) => path.includes("ns="))).toEqual([false, false]);
+  });
+
   it("put their prefix before the repository", async () => {
     registry.addManifest("1", "{}");
     const path = `/v2/${PATH}/manifests/1`;
     mirror.setFaults([{ action: { kind: "forward", path } }]);
     await open([{ url: `${mirror.url}/v2/hub/proxy/`, capabilities: ["resolve"] }]).resolve("1");
-    expect(mirror.requests.map((request) => request.path)).toEqual([`/v2/hub/proxy/${PATH}/manifests/1`]);
+    expect(mirror.requests.map((request) => request.path.split("?")[0])).toEqual([`/v2/hub/proxy/${PATH}/manifests/1`]);
     expect(origin.requests).toEqual([]);
   });
 

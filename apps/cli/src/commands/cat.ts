@@ -1,4 +1,4 @@
-import { LOCATION_FORMS } from "@lamella/image-store";
+import { TREE_FORMS } from "@lamella/image-store";
 import { byteString, resolvePath } from "@lamella/layer-format";
 import { LamellaError } from "@lamella/refs";
 import { Command } from "commander";
@@ -11,8 +11,7 @@ import { withSession } from "../session.js";
 
 export function catCommand(): Command {
   const command = new Command("cat")
-    .description("print a file of an image")
-    .argument("<source>", LOCATION_FORMS)
+    .argument("<source>", TREE_FORMS)
     .argument("<path>", "a file of the image; symlinks are followed")
     .action(print);
   return addGlobalOptions(command);

@@ -7,10 +7,7 @@ import type { GlobalOptions } from "../options.js";
 import { writeOut } from "../output.js";
 
 export function configCommand(): Command {
-  const command = new Command("config")
-    .description("print the config of an image, byte for byte")
-    .argument("<source>", LOCATION_FORMS)
-    .action(print);
+  const command = new Command("config").argument("<source>", LOCATION_FORMS).action(print);
   return addGlobalOptions(command);
 }
 

@@ -15,7 +15,6 @@ interface CopyOptions extends GlobalOptions {
 
 export function copyCommand(): Command {
   const command = new Command("copy")
-    .description("copy an image between registries, OCI layouts and archives, digests kept")
     .argument("<source>", LOCATION_FORMS)
     .argument("<destination>", "the same; an archive is replaced, a layout is added to")
     .addOption(new Option("--parallel <count>", "how many blobs at once").default(4).argParser(parseCount))
@@ -24,6 +23,11 @@ export function copyCommand(): Command {
       new Option("--foreign-layers <how>", "what to do with layers that only their own address has")
         .choices(["skip", "refuse", "copy"])
         .default("skip"),
+    )
+    .addOption(
+      new Option("--foreign-urls", "copy them from their own address, where the source lacks them").implies({
+        foreignLayers: "copy",
+      }),
     )
     .addHelpText("after", "\nAll platforms are copied unless --platform chooses one.")
     .action(copy);

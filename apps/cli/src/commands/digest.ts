@@ -8,7 +8,6 @@ import { printResult } from "../output.js";
 
 export function digestCommand(): Command {
   const command = new Command("digest")
-    .description("print the digest that a name stands for")
     .argument("<source>", LOCATION_FORMS)
     .addHelpText("after", "\nOf an image for several platforms it is the index's unless --platform chooses one.")
     .action(print);

@@ -2,7 +2,7 @@ import { extname } from "node:path";
 
 import { planDisk, writeDisk } from "@lamella/disk-export";
 import type { DiskFormat, DiskPlan, PlanDiskOptions, WrittenDisk } from "@lamella/disk-export";
-import { LOCATION_FORMS } from "@lamella/image-store";
+import { TREE_FORMS } from "@lamella/image-store";
 import { displayPath } from "@lamella/layer-format";
 import { Command, Option } from "commander";
 
@@ -23,8 +23,7 @@ interface DiskOptions extends GlobalOptions, DiskFlags {
 
 export function diskCommand(): Command {
   const command = new Command("disk")
-    .description("write an image as a disk")
-    .argument("<source>", LOCATION_FORMS)
+    .argument("<source>", TREE_FORMS)
     .requiredOption("-o, --output <file>", "the disk to write; - for stdout")
     .addOption(new Option("--format <format>", "default: by the output's suffix, else ext4").choices(DISK_FORMATS))
     .addOption(new Option("--size <bytes>", "ext4: the size of the disk, as 2G").argParser(parseSize).conflicts("free"))
@@ -49,7 +48,7 @@ async function writeImageDisk(source: string, options: DiskOptions): Promise<voi
       const { format, losses } = plan;
       const { sizeBytes, digest } = written;
       printResult(options, output === "-" ? process.stderr : process.stdout, {
-        json: { output, format, sizeBytes, seconds, digest, image: image.descriptor.digest, losses },
+        json: { output, format, sizeBytes, seconds, digest, image: image?.descriptor.digest, losses },
         text: () => {
           const head = ["file", "format", "size", "seconds"];
           const row = [output, format, formatSize(sizeBytes), seconds.toFixed(2)];

@@ -9,10 +9,7 @@ import { printResult, table } from "../output.js";
 import { formatSize } from "../size.js";
 
 export function inspectCommand(): Command {
-  const command = new Command("inspect")
-    .description("show what an image is, without pulling it")
-    .argument("<source>", LOCATION_FORMS)
-    .action(inspect);
+  const command = new Command("inspect").argument("<source>", LOCATION_FORMS).action(inspect);
   return addGlobalOptions(command);
 }
 

@@ -17,7 +17,6 @@ interface LoginOptions extends GlobalOptions {
 
 export function loginCommand(): Command {
   const command = new Command("login")
-    .description("keep a registry's credentials, where docker keeps them")
     .argument("<registry>", "its host, as ghcr.io or 127.0.0.1:5000")
     .requiredOption("-u, --username <name>", "who logs in")
     .option("--password-stdin", "read the password or token from stdin", false)

@@ -7,10 +7,7 @@ import { printResult } from "../output.js";
 import { withRegistries } from "../registry-session.js";
 
 export function logoutCommand(): Command {
-  const command = new Command("logout")
-    .description("forget a registry's credentials")
-    .argument("<registry>", "its host, as ghcr.io or 127.0.0.1:5000")
-    .action(logout);
+  const command = new Command("logout").argument("<registry>", "its host, as ghcr.io or 127.0.0.1:5000").action(logout);
   return addGlobalOptions(command);
 }
 

@@ -8,7 +8,6 @@ import { writeOut } from "../output.js";
 
 export function manifestCommand(): Command {
   const command = new Command("manifest")
-    .description("print the manifest or index of an image, byte for byte")
     .argument("<source>", LOCATION_FORMS)
     .addHelpText("after", "\nOf an image for several platforms the index is printed unless --platform chooses one.")
     .action(print);

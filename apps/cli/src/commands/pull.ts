@@ -10,9 +10,9 @@ import { formatSize } from "../size.js";
 
 export function pullCommand(): Command {
   const command = new Command("pull")
-    .description("bring an image into the store")
     .argument("<source>", LOCATION_FORMS)
     .option("--name <reference>", "what to keep it as; needed where the source is not a registry")
+    .option("--foreign-urls", "bring layers that only their own address has from there")
     .action(pull);
   return addGlobalOptions(command);
 }

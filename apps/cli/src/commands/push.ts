@@ -10,7 +10,6 @@ import { withRegistries } from "../registry-session.js";
 
 export function pushCommand(): Command {
   const command = new Command("push")
-    .description("send an image of the store to a registry")
     .argument("<image>", "its name in the store: the reference it was pulled by")
     .argument("[reference]", "where to; default: the name itself")
     .action(push);

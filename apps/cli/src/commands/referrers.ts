@@ -13,7 +13,6 @@ interface ReferrersOptions extends GlobalOptions {
 
 export function referrersCommand(): Command {
   const command = new Command("referrers")
-    .description("list what refers to an image: signatures, SBOMs, disks")
     .argument("<reference>", "an image in a registry")
     .option("--artifact-type <type>", "only what is of this type")
     .action(listReferrers);

@@ -8,7 +8,6 @@ import { withRegistries } from "../registry-session.js";
 
 export function tagsCommand(): Command {
   const command = new Command("tags")
-    .description("list the tags of a repository")
     .argument("<repository>", "a reference (alpine); its tag plays no part")
     .action(listTags);
   return addGlobalOptions(command);
