@@ -1,102 +1,12 @@
 /**
- * `npm run bench [IMAGE…]`: whole commands against real peers, in turn in one run, on one fresh journaled file system.
- * Every line is a median of five and a ratio to the peer; nothing here decides a test.
+ * `npm run bench [IMAGE…]`: whole commands on images. `npm run bench layers`: reading layers. `npm run bench merge`: merging them.
+ * Numbers and ratios to peers in one run; nothing here decides a test.
  */
-import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { benchCommands } from "./commands.mjs";
+import { benchLayers } from "./layers.mjs";
+import { benchMerge } from "./merge.mjs";
 
-import { startFixtureRegistry } from "@lamella/fixtures";
-
-const ROUNDS = 5;
-const LAMELLA = fileURLToPath(import.meta.resolve("../../apps/cli/dist/lamella.mjs"));
-const images = process.argv.length > 2 ? process.argv.slice(2) : ["debian-slim", "node-app", "big"];
-
-/** Runs `use` with a directory on a new ext4 of its own, so that no measure pays for what lay there before. */
-async function withFreshFileSystem(use) {
-  const place = mkdtempSync(join(tmpdir(), "lamella-bench-"));
-  const image = `${place}.ext4`;
-  execFileSync("truncate", ["-s", "16G", image]);
-  execFileSync("mke2fs", ["-q", "-t", "ext4", image]);
-  execFileSync("mount", ["-o", "loop", image, place]);
-  try {
-    await use(place);
-  } finally {
-    execFileSync("umount", [place]);
-    rmSync(place, { recursive: true });
-    rmSync(image);
-  }
-}
-
-function seconds(script, env) {
-  const started = performance.now();
-  const { status, stderr } = spawnSync("bash", ["-euc", script], { env: { ...process.env, ...env }, encoding: "utf8" });
-  if (status !== 0) throw new Error(`${script}\n${stderr}`);
-  return (performance.now() - started) / 1000;
-}
-
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
-
-/** Each contender warms up once, then they take turns, each from an empty directory. */
-function compare(title, place, ours, peer) {
-  const times = [[], []];
-  const work = join(place, "work");
-  for (let round = 0; round <= ROUNDS; round++) {
-    for (const [at, script] of [ours, peer].entries()) {
-      rmSync(work, { recursive: true, force: true });
-      execFileSync("mkdir", [work]);
-      execFileSync("sync");
-      const taken = seconds(script, { W: work });
-      if (round > 0) times[at].push(taken);
-    }
-  }
-  const [our, their] = times.map(median);
-  console.log(`${title.padEnd(52)} ${our.toFixed(2)} s  peer ${their.toFixed(2)} s  ratio ${(our / their).toFixed(2)}`);
-}
-
-const registry = await startFixtureRegistry();
-try {
-  await withFreshFileSystem(async (place) => {
-    const lamella = `${process.execPath} ${LAMELLA}`;
-    for (const image of images) {
-      const reference = `${registry.address}/${image}:latest`;
-      const skopeo = `skopeo --insecure-policy copy -q --src-tls-verify=false docker://${reference} oci:$W/oci:latest`;
-      const unpack = `umoci unpack --image $W/oci:latest $W/bundle 2>$W/log`;
-      compare(
-        `${image}: copy to a layout | skopeo copy`,
-        place,
-        `${lamella} copy -q ${reference} oci:$W/oci:latest`,
-        skopeo,
-      );
-      compare(
-        `${image}: pull, readable | skopeo, umoci unpack`,
-        place,
-        `${lamella} pull -q --root $W/root ${reference}`,
-        `${skopeo}; ${unpack}`,
-      );
-      compare(
-        `${image}: ext4 disk | skopeo, umoci, mke2fs -d`,
-        place,
-        `${lamella} disk -q --root $W/root ${reference} -o $W/disk.ext4`,
-        `${skopeo}; ${unpack}; mke2fs -q -t ext4 -O ^has_journal -N 200000 -d $W/bundle/rootfs $W/disk.ext4 4G`,
-      );
-    }
-    const slim = `${registry.address}/debian-slim:latest`;
-    compare(
-      "debian-slim: EROFS disk | skopeo, umoci, mkfs.erofs",
-      place,
-      `${lamella} disk -q --root $W/root ${slim} -o $W/disk.erofs`,
-      `skopeo --insecure-policy copy -q --src-tls-verify=false docker://${slim} oci:$W/oci:latest; umoci unpack --image $W/oci:latest $W/bundle 2>$W/log; mkfs.erofs --quiet $W/disk.erofs $W/bundle/rootfs >$W/log`,
-    );
-  });
-} finally {
-  await registry.close();
-}
-const helpers = ["igzip", "unpigz"].filter((name) =>
-  (process.env.PATH ?? "").split(":").some((directory) => existsSync(join(directory, name))),
-);
-console.log(
-  `(on PATH: ${helpers.join(", ") || "no parallel gzip"}; each line the median of ${ROUNDS} after a warm-up)`,
-);
+const [first, ...others] = process.argv.slice(2);
+if (first === "layers") await benchLayers();
+else if (first === "merge") await benchMerge();
+else await benchCommands(first === undefined ? ["debian-slim", "node-app", "big"] : [first, ...others]);

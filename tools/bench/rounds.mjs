@@ -1,0 +1,21 @@
+/** Measures that take turns, so that what else the machine does meets all of them. */
+export const ROUNDS = 5;
+
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+
+/**
+ * Runs each task once to warm up, then all of them in turn. Gives each one's median seconds.
+ * `before` is not counted.
+ */
+export async function takeTurns(tasks, before = async () => {}) {
+  const times = tasks.map(() => []);
+  for (let round = 0; round <= ROUNDS; round++) {
+    for (const [at, task] of tasks.entries()) {
+      await before();
+      const started = performance.now();
+      await task();
+      if (round > 0) times[at].push((performance.now() - started) / 1000);
+    }
+  }
+  return times.map(median);
+}
