@@ -17,6 +17,12 @@ const START_TIMEOUT_MS = 20_000;
 export interface Containerd {
   /** Runs `ctr` against it; any exit code but 0 throws `tool_failed`. */
   ctr(this: void, parameters: readonly string[], options?: CallOptions): Promise<CommandResult>;
+  /** The same with stargz-snapshotter's `ctr-remote`, which may be fed a file. */
+  ctrRemote(
+    this: void,
+    parameters: readonly string[],
+    options?: CallOptions & { stdin?: string },
+  ): Promise<CommandResult>;
 }
 
 /**
@@ -44,6 +50,8 @@ export async function withContainerd<T>(
     return await use({
       ctr: (parameters, options = {}) =>
         runCommand("ctr", ["--address", socket, ...parameters], { accept: [0], signal, ...options }),
+      ctrRemote: (parameters, options = {}) =>
+        runCommand("ctr-remote", ["--address", socket, ...parameters], { accept: [0], signal, ...options }),
     });
   } finally {
     await end(child);

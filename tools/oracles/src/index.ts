@@ -38,3 +38,7 @@ export { debianKernel } from "./debian-kernel.js";
 export type { Kernel } from "./debian-kernel.js";
 export { bootDisk } from "./boot-disk.js";
 export type { BootReport, BootRequest } from "./boot-disk.js";
+export { listTarsWithGo } from "./go-tar.js";
+export type { GoTarListing, GoTarRecord } from "./go-tar.js";
+export { listTarWithGnu } from "./gnu-tar.js";
+export type { GnuTarListing, GnuTarRecord } from "./gnu-tar.js";
