@@ -4,11 +4,20 @@ export { LayerFormatError, type LayerFormatErrorCode } from "./errors.js";
 export type { Attributes, Content, Entry, Extent, FileKind, FileTree, ReadOptions } from "./file-tree.js";
 export type { Layer, LayerEntry, LayerEntryKind } from "./layer.js";
 export { mergeLayers, type MergeOptions } from "./merge/merge.js";
+export type { InodeOrigin, LayeredTree } from "./merge/merged-tree.js";
 export { MERGE_LIMITS, type MergeLimits } from "./merge/state.js";
 export { resolvePath } from "./resolve-path.js";
 export { createLayerReader, type LayerReader, type LayerReaderOptions, type LayerSink } from "./tar/layer-reader.js";
 export { DEFAULT_LAYER_LIMITS, type LayerLimits } from "./limits.js";
+export { planTarEntry, type TarData, type TarEntryInput, type TarEntryPlan } from "./tar/head.js";
 export { type TarInput, writeTar } from "./tar/writer.js";
+export {
+  compareTrees,
+  type CompareTreesOptions,
+  ENTRY_ASPECTS,
+  type EntryAspect,
+  type TreeDifference,
+} from "./tree-comparison.js";
 export { DEFAULT_TOC_LIMITS, type TocLimits } from "./toc/document.js";
 export { layerFromToc, type TocLayerOptions } from "./toc/layer.js";
 export { type TocVerification, verifyToc, type VerifyTocOptions } from "./toc/verify.js";

@@ -6,8 +6,8 @@ import { LayerFormatError } from "./errors.js";
  *     magic 4 | descriptor 1 | window 0-1 | dictionary 0-4 | content size 0-8 | { block header 3 | block }… | checksum 0-4
  */
 export interface ZstdFrameSink {
-  /** A frame of data begins; its header, the magic number included. */
-  begin(header: Uint8Array): void;
+  /** A frame of data begins; its header, the magic number included, and the size that it gives, if it does. */
+  begin(header: Uint8Array, contentSize: number | undefined): void;
   /** A piece of a block, whose header comes first. Valid only during the call. */
   block(bytes: Uint8Array): void;
   /** The block is whole. */
@@ -112,7 +112,8 @@ export function createZstdFrameReader(sink: ZstdFrameSink, windowBytes: number):
       const rule = `zstd needs a window of over ${windowBytes} bytes`;
       throw new LayerFormatError("layer_limit", `cannot decompress layer: ${rule}`);
     }
-    sink.begin(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, descriptor, ...field.subarray(0, contentAt + bytes)));
+    const header = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, descriptor, ...field.subarray(0, contentAt + bytes));
+    sink.begin(header, contentSize);
     enter("blockHeader", 3);
   }
 

@@ -328,6 +328,36 @@ describe.each([...(natives ? [false] : []), true])("decompress(): zstd, portable
     );
   });
 
+  it.skipIf(!hasZstd)("decodes frames of any number of blocks, whether they give their size or not", async () => {
+    const text = Buffer.concat([TEXT, TEXT.subarray(0, 1000), NOISE, TEXT, TEXT]);
+    const block = 128 * 1024;
+    for (const length of [1, block, block + 1, 8 * block - 1, 8 * block, 8 * block + 1, 10 * block]) {
+      const bytes = Buffer.alloc(length, text);
+      for (const options of [["--long=27"], ["--no-content-size"]]) {
+        expectSame(await unpack(zstd(bytes, ...options), 1 << 20), bytes);
+      }
+    }
+  });
+
+  it("takes a small frame's memory by its blocks, whatever window it asks for", async () => {
+    // "a" in one raw block, after as many empty ones, in a frame of a window of 128 MiB
+    const frame = (empty: number): Buffer =>
+      Buffer.concat([Buffer.from("28b52ffd0088", "hex"), Buffer.alloc(3 * empty), Buffer.from("09000061", "hex")]);
+    const frames = Array.from({ length: 2000 }, (_, index) => frame(index % 8));
+    expectSame(await unpack(Buffer.concat(frames)), Buffer.alloc(frames.length, "a"));
+    expect((await unpack(frame(100_000))).toString()).toBe("a");
+  }, 5000);
+
+  it("refuses a frame that promises more than its blocks can hold", async () => {
+    // a single segment of 64 MiB
+    const promised = Buffer.concat([
+      Buffer.from("28b52ffda0", "hex"),
+      Buffer.from([0, 0, 0, 4]),
+      RAW_FRAME.subarray(6),
+    ]);
+    expect((await refused(unpack(promised))).code).toBe("compression_invalid");
+  });
+
   it.skipIf(!hasZstd)("71 refuses a wrong checksum, and damage anywhere", async () => {
     const whole = zstd(TEXT.subarray(0, 30_000));
     for (let at = whole.length - 4; at < whole.length; at++) {

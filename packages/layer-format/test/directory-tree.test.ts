@@ -168,26 +168,33 @@ describe("openDirectoryTree()", () => {
   describe("of a tree that changes", () => {
     const SAME_TIME = new Date(1e12);
 
-    it.each<[string, (file: string) => void]>([
-      ["grown", (file) => appendFileSync(file, "more")],
-      ["cut", (file) => writeFileSync(file, "c")],
-      ["written anew", (file) => writeFileSync(file, "changed")],
-      ["removed", (file) => rmSync(file)],
-      ["replaced by its twin", (file) => replace(file, (next) => writeFileSync(next, "content"))],
-      ["replaced by a symlink to its twin", (file) => replace(file, (next) => symlinkSync("twin", next))],
-      ["replaced by a pipe", (file) => replace(file, (next) => execFileSync("mkfifo", [next]))],
-      ["replaced by a directory", (file) => replace(file, (next) => mkdirSync(next))],
-    ])("refuses a file that was %s", async (_, change) => {
-      const file = put("dir/file", "content");
-      put("dir/twin", "content");
-      for (const name of ["file", "twin"]) utimesSync(join(root, "dir", name), SAME_TIME, SAME_TIME);
-      await using tree = await openDirectoryTree(root);
-      const entry = await entryAt(tree, "dir/file");
-      expect(await textOf(tree, entry)).toBe("content");
-      change(file);
-      await expect(textOf(tree, entry)).rejects.toMatchObject({
-        code: "tree_changed",
-        message: expect.stringMatching(/^cannot read "dir\/file": /),
+    // What is small is read on this thread, the rest by the thread pool.
+    describe.each([
+      ["small", "content"],
+      ["large", "content".repeat(20_000)],
+    ])("refuses a %s file that was", (_size, content) => {
+      it.each<[string, (file: string) => void]>([
+        ["grown", (file) => appendFileSync(file, "more")],
+        ["cut", (file) => writeFileSync(file, "c")],
+        ["written anew", (file) => writeFileSync(file, content.toUpperCase())],
+        ["removed", (file) => rmSync(file)],
+        ["replaced by its twin", (file) => replace(file, (next) => writeFileSync(next, content))],
+        ["replaced by a symlink to its twin", (file) => replace(file, (next) => symlinkSync("twin", next))],
+        ["replaced by a pipe", (file) => replace(file, (next) => execFileSync("mkfifo", [next]))],
+        ["replaced by a directory", (file) => replace(file, (next) => mkdirSync(next))],
+      ])("%s", async (_change, change) => {
+        const file = put("dir/file", content);
+        put("dir/twin", content);
+        for (const name of ["file", "twin"]) utimesSync(join(root, "dir", name), SAME_TIME, SAME_TIME);
+        await using tree = await openDirectoryTree(root);
+        const entry = await entryAt(tree, "dir/file");
+        expect(await textOf(tree, entry)).toBe(content);
+        change(file);
+        await expect(textOf(tree, entry)).rejects.toMatchObject({
+          code: "tree_changed",
+          message: expect.stringMatching(/^cannot read "dir\/file": /),
+        });
+        expect(openBelow(root)).toBe(0);
       });
     });
 
@@ -280,6 +287,20 @@ describe("openDirectoryTree()", () => {
     const opening = openDirectoryTree(root, { signal: abort.signal });
     abort.abort(reason);
     await expect(opening).rejects.toBe(reason);
+  });
+
+  it("lets a timer stop it while it reads small files without end", async () => {
+    for (let count = 0; count < 50; count++) put(`${count}`, Buffer.alloc(1000, count));
+    await using tree = await openDirectoryTree(root);
+    const files = (await entriesOf(tree)).slice(1);
+    const abort = new AbortController();
+    const reason = new Error("enough");
+    setTimeout(() => abort.abort(reason), 20);
+    const readOn = async (): Promise<void> => {
+      for (let round = 0; round < 2000; round++)
+        for (const entry of files) await bytesOf(tree.read(entry, { signal: abort.signal }));
+    };
+    await expect(readOn()).rejects.toBe(reason);
   });
 
   it("throws from every call once it is closed", async () => {

@@ -1,10 +1,9 @@
 import type { CallOptions } from "@lamella/refs";
 
-import type { FileTree } from "../file-tree.js";
 import type { Layer } from "../layer.js";
 import { applyEntry } from "./apply-entry.js";
 import { createMergeState, type MergeLimits, type MergeState } from "./state.js";
-import { createMergedTree } from "./merged-tree.js";
+import { createMergedTree, type LayeredTree } from "./merged-tree.js";
 
 export interface MergeOptions extends CallOptions {
   limits?: Partial<MergeLimits>;
@@ -26,7 +25,7 @@ const ENTRIES_A_TURN = 32_768;
  * @throws {LayerFormatError} `layer_invalid` (a file or a loop of symlinks as a parent, a hard link to nothing or to a directory, a root
  * that is no directory) or `layer_limit`; the message names the entry and its layer.
  */
-export async function mergeLayers(layers: readonly Layer[], options: MergeOptions = {}): Promise<FileTree> {
+export async function mergeLayers(layers: readonly Layer[], options: MergeOptions = {}): Promise<LayeredTree> {
   const { signal, limits } = options;
   signal?.throwIfAborted();
   const state = createMergeState(layers, limits);
@@ -45,7 +44,7 @@ export async function mergeLayers(layers: readonly Layer[], options: MergeOption
 }
 
 /** As {@link mergeLayers}, in one go: for small trees. */
-export function mergeLayersSync(layers: readonly Layer[]): FileTree {
+export function mergeLayersSync(layers: readonly Layer[]): LayeredTree {
   const state = createMergeState(layers);
   for (const [index, layer] of layers.entries()) {
     state.layer = index;
@@ -54,7 +53,7 @@ export function mergeLayersSync(layers: readonly Layer[]): FileTree {
   return finishMerge(state);
 }
 
-function finishMerge(state: MergeState): FileTree {
+function finishMerge(state: MergeState): LayeredTree {
   return createMergedTree(state.root, state.layers);
 }
 

@@ -1,15 +1,32 @@
 import type { CallOptions } from "@lamella/refs";
 
 import type { Entry, FileTree, ReadOptions } from "../file-tree.js";
-import type { Layer } from "../layer.js";
+import type { Layer, LayerEntry } from "../layer.js";
 import { readLeaf } from "./tree-contents.js";
 import { directoryEntry, leafEntry, type Directory, type Inode, type Leaf } from "./inode.js";
+
+/** Where an inode of a merged tree comes from. */
+export interface InodeOrigin {
+  /** The number of the layer, from 0, the lowest. */
+  readonly layer: number;
+  /** What that layer says of it; a hard link of a higher layer may have changed its attributes. */
+  readonly entry: LayerEntry;
+}
+
+/** The tree that layers make together, which knows what it has from where. */
+export interface LayeredTree extends FileTree {
+  /**
+   * The layer that brought the inode, in whose contents a file's data lies; undefined for a directory, which may be of several.
+   * @param entry one of this tree's
+   */
+  origin(entry: Entry): InodeOrigin | undefined;
+}
 
 /**
  * Closes the books on a tree of inodes: puts names in order, numbers and counts.
  * From here on the inodes belong to the tree that is returned.
  */
-export function createMergedTree(root: Directory, layers: readonly Layer[]): FileTree {
+export function createMergedTree(root: Directory, layers: readonly Layer[]): LayeredTree {
   const inodes: Inode[] = [];
   let names = 1;
   const enroll = (inode: Inode): void => {
@@ -30,7 +47,7 @@ export function createMergedTree(root: Directory, layers: readonly Layer[]): Fil
   return new MergedTree(root, inodes, names, layers);
 }
 
-class MergedTree implements FileTree {
+class MergedTree implements LayeredTree {
   readonly entryCount: number;
   readonly inodeCount: number;
   readonly #root: Directory;
@@ -73,6 +90,14 @@ class MergedTree implements FileTree {
     if (!isRange(offset, length, size))
       throw new RangeError(`cannot read ${length} bytes at ${offset}: the file has ${size}`);
     return readLeaf(this.#layers, { leaf, path: entry.path, offset, length, signal });
+  }
+
+  origin(entry: Entry): InodeOrigin | undefined {
+    this.#assertOpen();
+    const inode = this.#inodes[entry.inode];
+    return inode === undefined || inode.children !== undefined
+      ? undefined
+      : { layer: inode.layer, entry: inode.source };
   }
 
   /** Closes the layers. Closing again waits for the first closing. */

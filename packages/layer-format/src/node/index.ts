@@ -32,4 +32,5 @@ export {
   type WriteEstargzTarOptions,
   type WrittenEstargz,
 } from "./toc/estargz-writer.js";
+export { openTarLayer, type TarLayer, type TarLayerOptions } from "./blob/tar-layer.js";
 export { type VerifiedLayer, verifyLayerBlob, type VerifyLayerBlobOptions } from "./blob/layer-verify.js";

@@ -30,7 +30,8 @@ const EXTENT_BYTES = 16;
 
 /** Takes what a layer's tar says, in its order. */
 export interface LayerSink {
-  entry(entry: LayerEntry): void;
+  /** @param dataOffset where a file's data begins in the tar: a multiple of 512, from which it goes on without its holes */
+  entry(entry: LayerEntry, dataOffset: number): void;
   /** Data of the file whose entry came last, without holes and padding. Valid only during the call. */
   contents(bytes: Uint8Array): void;
 }
@@ -237,7 +238,7 @@ class TarLayerReader implements LayerReader {
     this.#emitting = entry?.kind === "file";
     if (entry !== undefined) {
       this.#count(entry);
-      this.#sink.entry(entry);
+      this.#sink.entry(entry, this.#feed.blockOffset() + BLOCK_BYTES);
       if (this.#emitting) this.#contentOffset += storedBytes;
     }
     return storedBytes;

@@ -8,7 +8,7 @@ import { NAME } from "./layout.js";
 import { OPAQUE_NAME, WHITEOUT_PREFIX } from "./whiteout.js";
 
 /** What tar-stream takes for a header. */
-interface PlainHeader {
+export interface PlainHeader {
   readonly name: string;
   readonly type: "file" | "directory" | "symlink" | "link" | "character-device" | "block-device" | "fifo";
   readonly mode: number;

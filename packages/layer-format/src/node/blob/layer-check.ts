@@ -51,8 +51,8 @@ async function* checkInto(
 ): AsyncGenerator<Uint8Array> {
   signal?.throwIfAborted();
   let entries: LayerEntry[] = [];
-  const entry = (read: LayerEntry): void => {
-    sink.entry(read);
+  const entry = (read: LayerEntry, dataOffset: number): void => {
+    sink.entry(read, dataOffset);
     if (onEntries !== undefined) entries.push(read);
   };
   const reader = createLayerReader({ entry, contents: (bytes) => sink.contents(bytes) }, { limits });

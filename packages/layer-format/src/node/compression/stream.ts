@@ -4,6 +4,11 @@ import type { CallOptions } from "@lamella/refs";
 
 const INPUT_BYTES = 256 * 1024;
 
+interface TransformOptions extends CallOptions {
+  /** Leave small chunks as they are: their ends mean something. */
+  keepChunks?: boolean;
+}
+
 /**
  * Sends bytes through one of zlib's streams. One chunk is at work at a time, so that a source may reuse its buffer and
  * back-pressure reaches it; zlib works on it in its own thread while the caller is busy with the output before.
@@ -15,7 +20,7 @@ export async function* transformBytes(
   source: AsyncIterable<Uint8Array>,
   transform: Transform & { readonly bytesWritten: number },
   damaged: (rule: string, cause?: unknown) => Error,
-  { signal }: CallOptions,
+  { signal, keepChunks = false }: TransformOptions,
 ): AsyncGenerator<Uint8Array> {
   if (signal?.aborted) transform.destroy();
   signal?.throwIfAborted();
@@ -24,7 +29,7 @@ export async function* transformBytes(
   signal?.addEventListener("abort", abort, { once: true });
   // Without a listener an error between two reads would be an uncaught one; each is reported by the iteration.
   transform.on("error", () => undefined);
-  const feeding = feedInto(transform, source, feed);
+  const feeding = feedInto(transform, keepChunks ? source : gather(source), feed);
   try {
     for await (const chunk of transform) yield chunk as Uint8Array;
   } catch (error) {
@@ -48,7 +53,7 @@ interface Feed {
 /** Never rejects: what goes wrong is told through the feed and the stream's destruction. */
 async function feedInto(transform: Transform, source: AsyncIterable<Uint8Array>, feed: Feed): Promise<void> {
   try {
-    for await (const chunk of gather(source)) {
+    for await (const chunk of source) {
       if (transform.destroyed) return;
       feed.bytes += chunk.length;
       await written(transform, chunk);

@@ -1,14 +1,57 @@
-import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import {
+  type BigIntStats,
+  close,
+  closeSync,
+  constants,
+  fstat,
+  fstatSync,
+  open,
+  openSync,
+  read,
+  readSync,
+} from "node:fs";
+import { promisify } from "node:util";
 
 import type { CallOptions } from "@lamella/refs";
 
 import { type FileIdentity, hostPath, treeChanged } from "./directory-tree-scan.js";
+import { type Awaitable, type CallsOfBothKinds, Pace } from "./pace.js";
 
 const CHUNK_BYTES = 1 << 20;
+/** What is larger than this takes long enough to copy that the way through the thread pool does not matter. */
+const QUICK_BYTES = 1 << 16;
 /** Files open at once, whatever is read at the same time. */
 const MOST_OPEN = 16;
 const GONE = new Set(["ENOENT", "ENOTDIR", "ELOOP"]);
+/** Never waits for a pipe that has come in a file's place. */
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+interface FileCalls {
+  open(path: Buffer): Awaitable<number>;
+  status(fd: number): Awaitable<BigIntStats>;
+  /** @returns how many bytes were read */
+  read(fd: number, into: Uint8Array, position: number): Awaitable<number>;
+  close(fd: number): Awaitable<void>;
+}
+
+const openPooled = promisify(open);
+const statusPooled = promisify(fstat);
+const readPooled = promisify(read);
+
+const FILE_CALLS: CallsOfBothKinds<FileCalls> = {
+  here: {
+    open: (path) => openSync(path, OPEN_FLAGS),
+    status: (fd) => fstatSync(fd, { bigint: true }),
+    read: (fd, into, position) => readSync(fd, into, 0, into.length, position),
+    close: closeSync,
+  },
+  pool: {
+    open: (path) => openPooled(path, OPEN_FLAGS),
+    status: (fd) => statusPooled(fd, { bigint: true }),
+    read: async (fd, into, position) => (await readPooled(fd, into, 0, into.length, position)).bytesRead,
+    close: promisify(close),
+  },
+};
 
 export interface FileRead extends CallOptions {
   readonly offset: number;
@@ -18,6 +61,7 @@ export interface FileRead extends CallOptions {
 /** Reads files of a directory, each chunk from a file that is what it was when the directory was read. */
 export class DirectoryFiles {
   readonly #root: string;
+  readonly #pace: Pace<FileCalls> = new Pace(FILE_CALLS);
   #open = 0;
   readonly #waiting: (() => void)[] = [];
 
@@ -42,16 +86,11 @@ export class DirectoryFiles {
   }
 
   async #fill(chunk: Buffer, file: FileIdentity, position: number): Promise<void> {
+    const work = (calls: FileCalls): Promise<void> =>
+      fill(calls, hostPath(this.#root, file.path), { chunk, position, file });
     await this.#enter();
     try {
-      const handle = await openUnfollowed(this.#root, file.path);
-      try {
-        await assertSame(handle, file);
-        await readFully(handle, { chunk, position, file });
-        await assertSame(handle, file);
-      } finally {
-        await handle.close();
-      }
+      await (chunk.length > QUICK_BYTES ? work(FILE_CALLS.pool) : this.#pace.run(work));
     } finally {
       this.#leave();
     }
@@ -70,31 +109,43 @@ export class DirectoryFiles {
   }
 }
 
-/** Never waits for a pipe that has come in the file's place. */
-async function openUnfollowed(root: string, path: string): Promise<FileHandle> {
+interface Filling {
+  readonly chunk: Uint8Array;
+  readonly position: number;
+  readonly file: FileIdentity;
+}
+
+async function fill(calls: FileCalls, path: Buffer, filling: Filling): Promise<void> {
+  const fd = await openUnfollowed(calls, path, filling.file);
   try {
-    return await open(hostPath(root, path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    assertSame(await calls.status(fd), filling.file);
+    await readFully(calls, fd, filling);
+    assertSame(await calls.status(fd), filling.file);
+  } finally {
+    await calls.close(fd);
+  }
+}
+
+async function openUnfollowed(calls: FileCalls, path: Buffer, file: FileIdentity): Promise<number> {
+  try {
+    return await calls.open(path);
   } catch (error) {
     if (GONE.has((error as NodeJS.ErrnoException).code ?? ""))
-      throw treeChanged(path, "it was replaced or removed", error);
+      throw treeChanged(file.path, "it was replaced or removed", error);
     throw error;
   }
 }
 
-async function assertSame(handle: FileHandle, file: FileIdentity): Promise<void> {
-  const { dev, ino, size, mtimeNs } = await handle.stat({ bigint: true });
+function assertSame({ dev, ino, size, mtimeNs }: BigIntStats, file: FileIdentity): void {
   if (dev !== file.device || ino !== file.inode) throw treeChanged(file.path, "another file has taken its place");
   if (size !== file.size || mtimeNs !== file.mtimeNs)
     throw treeChanged(file.path, "the file changed since its directory was read");
 }
 
-async function readFully(
-  handle: FileHandle,
-  { chunk, position, file }: { chunk: Buffer; position: number; file: FileIdentity },
-): Promise<void> {
+async function readFully(calls: FileCalls, fd: number, { chunk, position, file }: Filling): Promise<void> {
   for (let filled = 0; filled < chunk.length;) {
-    const { bytesRead } = await handle.read(chunk, filled, chunk.length - filled, position + filled);
-    if (bytesRead === 0) throw treeChanged(file.path, `the file ends at ${position + filled}`);
-    filled += bytesRead;
+    const count = await calls.read(fd, chunk.subarray(filled), position + filled);
+    if (count === 0) throw treeChanged(file.path, `the file ends at ${position + filled}`);
+    filled += count;
   }
 }

@@ -1,4 +1,4 @@
-import type { BigIntStats } from "node:fs";
+import { type BigIntStats, lstatSync, readlinkSync } from "node:fs";
 import { lstat, readdir, readlink } from "node:fs/promises";
 
 import type { CallOptions } from "@lamella/refs";
@@ -7,6 +7,7 @@ import { displayPath } from "../../display-path.js";
 import { LayerFormatError } from "../../errors.js";
 import type { Entry, FileKind } from "../../file-tree.js";
 import { NO_XATTRS } from "../../merge/inode.js";
+import { type Awaitable, type CallsOfBothKinds, Pace } from "./pace.js";
 
 /** What a regular file was when the directory was read, so that a later look can tell whether it is the same still. */
 export interface FileIdentity {
@@ -24,8 +25,8 @@ export interface DirectoryIndex {
   readonly files: readonly (FileIdentity | undefined)[];
 }
 
-/** Names looked at at once: enough to keep Node's threads busy. */
-const BATCH = 64;
+/** Names looked at at once: enough to keep Node's threads busy, not so many that a burst is a long one. */
+const BATCH = 16;
 const NS_PER_SECOND = 1_000_000_000n;
 
 type Draft = { -readonly [Key in keyof Entry]: Entry[Key] };
@@ -36,6 +37,22 @@ interface Seen {
   readonly linkTarget: string;
 }
 
+interface NameCalls {
+  status(path: Buffer): Awaitable<BigIntStats>;
+  linkTarget(path: Buffer): Awaitable<string>;
+}
+
+const NAME_CALLS: CallsOfBothKinds<NameCalls> = {
+  here: {
+    status: (path) => lstatSync(path, { bigint: true }),
+    linkTarget: (path) => readlinkSync(path, { encoding: "latin1" }),
+  },
+  pool: {
+    status: (path) => lstat(path, { bigint: true }),
+    linkTarget: (path) => readlink(path, { encoding: "latin1" }),
+  },
+};
+
 /** The path of an entry on the host. The root's follows the symlink that a user may have named; no other does. */
 export function hostPath(root: string, path: string): Buffer {
   return Buffer.concat([Buffer.from(`${root}/`), Buffer.from(path === "" ? "." : path, "latin1")]);
@@ -45,9 +62,15 @@ export function treeChanged(path: string, what: string, cause?: unknown): LayerF
   return new LayerFormatError("tree_changed", `cannot read "${displayPath(path)}": ${what}`, { cause });
 }
 
+interface Scan extends CallOptions {
+  readonly root: string;
+  readonly pace: Pace<NameCalls>;
+}
+
 /** Reads everything about a directory but the files' bytes. */
 export async function scanDirectory(root: string, options: CallOptions): Promise<DirectoryIndex> {
   const index = new IndexBuilder();
+  const scan = { ...options, root, pace: new Pace(NAME_CALLS) };
   const top = { path: "", status: await lstat(hostPath(root, ""), { bigint: true }), linkTarget: "" };
   const open = [[top].values()];
   for (let level = open.at(-1); level !== undefined; level = open.at(-1)) {
@@ -57,13 +80,13 @@ export async function scanDirectory(root: string, options: CallOptions): Promise
       continue;
     }
     index.add(next.value);
-    if (next.value.status.isDirectory()) open.push((await look(root, next.value, options)).values());
+    if (next.value.status.isDirectory()) open.push((await look(next.value, scan)).values());
   }
   return index.finish();
 }
 
 /** What a directory holds, in byte order. */
-async function look(root: string, directory: Seen, { signal }: CallOptions): Promise<Seen[]> {
+async function look(directory: Seen, { root, pace, signal }: Scan): Promise<Seen[]> {
   signal?.throwIfAborted();
   const here = hostPath(root, directory.path);
   const names = (await readdir(here, { encoding: "latin1" })).sort();
@@ -72,20 +95,22 @@ async function look(root: string, directory: Seen, { signal }: CallOptions): Pro
   for (let start = 0; start < names.length; start += BATCH) {
     signal?.throwIfAborted();
     const batch = names.slice(start, start + BATCH);
-    seen.push(...(await Promise.all(batch.map((name) => lookAt(root, prefix + name)))));
+    const look = (calls: NameCalls): Promise<Seen[]> =>
+      Promise.all(batch.map((name) => lookAt(calls, root, prefix + name)));
+    seen.push(...(await pace.run(look)));
   }
-  const after = await lstat(here, { bigint: true });
+  const after = await pace.run(async (calls) => calls.status(here));
   const { dev, ino, mtimeNs } = directory.status;
   if (after.dev !== dev || after.ino !== ino || after.mtimeNs !== mtimeNs)
     throw treeChanged(directory.path, "the directory changed while it was listed");
   return seen;
 }
 
-async function lookAt(root: string, path: string): Promise<Seen> {
+async function lookAt(calls: NameCalls, root: string, path: string): Promise<Seen> {
   const there = hostPath(root, path);
   try {
-    const status = await lstat(there, { bigint: true });
-    const linkTarget = status.isSymbolicLink() ? await readlink(there, { encoding: "latin1" }) : "";
+    const status = await calls.status(there);
+    const linkTarget = status.isSymbolicLink() ? await calls.linkTarget(there) : "";
     return { path, status, linkTarget };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

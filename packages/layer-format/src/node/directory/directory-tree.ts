@@ -10,6 +10,9 @@ import { type DirectoryIndex, type FileIdentity, scanDirectory } from "./directo
  * A directory of this machine as a tree. All of it is listed now and kept in memory, some 300 bytes a name; files are read when they
  * are asked for. What is mounted inside belongs to it. Symlinks are entries and are not followed, but for `path` itself.
  *
+ * Names and small files are read on the calling thread for as long as storage is quick, some milliseconds between two turns of the event
+ * loop; all else by Node's thread pool.
+ *
  * What Node cannot see is not there: extended attributes (file capabilities and ACLs among them) and holes, which are read as zeros.
  *
  * The directory must not change while the tree is in use. What is seen of a change, in names while they are listed or in a file's
