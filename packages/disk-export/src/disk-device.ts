@@ -48,7 +48,8 @@ export async function writeCharDevice(plan: DiskPlan, path: string, options: Wri
   }
 }
 
-async function blockDeviceSize(device: bigint): Promise<number> {
+/** In bytes. */
+export async function blockDeviceSize(device: bigint): Promise<number> {
   const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
   const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn & 0xffffffffn);
   return SECTOR_BYTES * Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, "utf8"));

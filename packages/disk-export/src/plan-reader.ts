@@ -10,10 +10,13 @@ const CHUNK_BYTES = 1 << 20;
 /** A piece of this size goes out as it is; smaller ones are gathered, so that 70,000 small files are not 70,000 chunks. */
 const PASS_THROUGH_BYTES = 64 << 10;
 
-/** A plan but for its `read`. */
-export interface DiskPlanParts extends Omit<DiskPlan, "read"> {
+/** A plan but for what {@link createDiskPlan} adds. */
+export interface DiskPlanParts extends Omit<DiskPlan, "read" | "kernel" | typeof Symbol.asyncDispose> {
   /** What the segments' entries are read from. */
   readonly tree: FileTree;
+  readonly kernel?: string | undefined;
+  /** Frees what the plan keeps beside its tree. Called once. */
+  readonly dispose?: (() => PromiseLike<void>) | undefined;
 }
 
 /**
@@ -22,8 +25,9 @@ export interface DiskPlanParts extends Omit<DiskPlan, "read"> {
  * `read` throws `option_invalid` for a range that does not lie within the disk, and `tree_invalid` if the tree gives more or fewer
  * bytes than it was asked for. Reads may run at the same time.
  */
-export function createDiskPlan({ tree, ...plan }: DiskPlanParts): DiskPlan {
+export function createDiskPlan({ tree, kernel, dispose, ...plan }: DiskPlanParts): DiskPlan {
   const zeros = new Uint8Array(CHUNK_BYTES);
+  let disposed: PromiseLike<void> | undefined;
 
   async function* read(offset: number, length: number, { signal }: CallOptions = {}): AsyncGenerator<Uint8Array> {
     signal?.throwIfAborted();
@@ -55,11 +59,7 @@ export function createDiskPlan({ tree, ...plan }: DiskPlanParts): DiskPlan {
         }
       } else {
         let missing = count;
-        for await (const bytes of tree.read(segment.entry, {
-          offset: segment.entryOffset + skipped,
-          length: count,
-          signal,
-        })) {
+        for await (const bytes of readSegment(segment, skipped, count, signal)) {
           missing -= bytes.length;
           for (const chunk of gatherer.push(bytes)) {
             yield chunk;
@@ -69,7 +69,7 @@ export function createDiskPlan({ tree, ...plan }: DiskPlanParts): DiskPlan {
         if (missing !== 0) {
           throw new DiskExportError(
             "tree_invalid",
-            `cannot read ${shownPath(segment.entry)}: its tree gave ${count - missing} of ${count} bytes`,
+            `cannot read ${"entry" in segment ? shownPath(segment.entry) : "stored data"}: its tree gave ${count - missing} of ${count} bytes`,
           );
         }
       }
@@ -78,7 +78,22 @@ export function createDiskPlan({ tree, ...plan }: DiskPlanParts): DiskPlan {
     yield* gatherer.rest();
   }
 
-  return { ...plan, read };
+  function readSegment(
+    segment: Exclude<Segment, { bytes: unknown }>,
+    skipped: number,
+    length: number,
+    signal: AbortSignal | undefined,
+  ): AsyncIterable<Uint8Array> {
+    if ("source" in segment) return segment.source.read(segment.sourceOffset + skipped, length, { signal });
+    return tree.read(segment.entry, { offset: segment.entryOffset + skipped, length, signal });
+  }
+
+  return {
+    ...plan,
+    kernel,
+    read,
+    [Symbol.asyncDispose]: () => (disposed ??= dispose?.() ?? Promise.resolve()),
+  };
 }
 
 interface Gatherer {

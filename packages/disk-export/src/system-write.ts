@@ -24,6 +24,7 @@ export async function writeAt(handle: FileHandle, bytes: Uint8Array, offset: num
       bytes.length - done,
       offset === null ? null : offset + done,
     );
+    if (bytesWritten === 0) throw new Error("the system takes no more bytes, and does not say why");
     done += bytesWritten;
   }
 }

@@ -11,6 +11,7 @@ describe("planDisk()", () => {
     ["ext4", 1024 + 56, "53ef"],
     ["erofs", 1024, "e2e1f5e0"],
     ["cpio", 0, "303730373031"],
+    ["tar", 257, "757374617200"],
   ])("plans %s", async (format, offset, magic) => {
     const plan = await planDisk(memoryTree([{ path: "a" }]), { format });
     expect(plan.format).toBe(format);

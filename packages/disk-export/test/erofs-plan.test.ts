@@ -91,6 +91,26 @@ describe("planErofs()", () => {
     ]);
   });
 
+  it("keeps an xattr once that many inodes have", async () => {
+    const label = `system_u:object_r:${"x".repeat(100)}:s0`;
+    const spec = Array.from({ length: 1000 }, (_, index) => ({
+      path: `d${index % 9}/f${index}`,
+      xattrs: { "security.selinux": label, "user.own": String(index), ...(index % 7 === 0 ? { "user.a": "b" } : {}) },
+    }));
+    await roundTrip(spec);
+    const disk = Buffer.from(await makeDisk(spec));
+    expect(disk.indexOf(label)).toBe(disk.lastIndexOf(label));
+    expect(disk.indexOf(label)).toBeGreaterThan(0);
+  });
+
+  it("keeps more xattrs of an inode than it can share", async () => {
+    const xattrs = Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`user.n${index}`, `v${index}`]));
+    await roundTrip([
+      { path: "a", xattrs },
+      { path: "b", xattrs },
+    ]);
+  });
+
   it("gives the same bytes for the same tree", async () => {
     expect(Buffer.compare(await makeDisk(everyKind), await makeDisk(everyKind))).toBe(0);
   });

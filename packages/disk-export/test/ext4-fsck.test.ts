@@ -1,4 +1,4 @@
-import { copyFile, open } from "node:fs/promises";
+import { copyFile, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import { memoryTree } from "@lamella/layer-format/testing";
@@ -7,6 +7,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { writeDisk } from "../src/disk-writer.js";
+import { createEmptyExt4Disk } from "../src/ext4/empty-disk.js";
+import { createNameHash } from "../src/ext4/name-hash.js";
 import { planExt4 } from "../src/ext4/plan.js";
 import type { Ext4Options } from "../src/ext4/plan.js";
 import { storable } from "./ext4-storable.js";
@@ -69,12 +71,39 @@ describe.skipIf(!hasTool("e2fsck"))("e2fsck (needs e2fsprogs)", () => {
     ["of 20 flex groups", { sizeBytes: 40 * GIB }],
     ["of 1 TiB", { sizeBytes: 1024 * GIB }],
     ["with 1 GiB free", { freeBytes: GIB }],
+    ["with a journal", { journal: true }],
+    ["with a journal of many extents", { sizeBytes: 200 * GIB }],
+    ["with few inodes and some blocks for root", { freeBytes: GIB, inodes: 100, reservedPercent: 5 }],
   ])("finds nothing on a disk %s", (_, options) => expectCleanDisk([{ path: "d/f", content: "x" }], options), 30_000);
 
   it("finds nothing on a disk with more inodes than a group holds", async () => {
     const links = Array.from({ length: 40_000 }, (_, index) => ({ path: `d${index % 9}/${index}`, linkTarget: "x" }));
     await expectCleanDisk(links);
   }, 30_000);
+
+  it("finds nothing on a directory of 40,000 entries", async () => {
+    const name = (index: number): string => `${"n".repeat(index % 200)}\xe9${index}`;
+    const links = Array.from({ length: 40_000 }, (_, index) => ({ path: `d/${name(index)}`, linkTarget: "x" }));
+    await expectCleanDisk(links);
+  }, 30_000);
+
+  it("finds nothing on values of xattrs that have inodes of their own", async () => {
+    const large = { "user.large": "v".repeat(65_536), "trusted.l\xe9": "w".repeat(5000), "user.small": "x" };
+    await expectCleanDisk([
+      { path: "a", xattrs: large },
+      { path: "b", xattrs: large },
+      { path: "d/c", kind: "fifo", xattrs: { "security.x": "v".repeat(65_536) } },
+      { path: "d/short link", linkTarget: "a", xattrs: { "trusted.x": "v".repeat(65_536) } },
+    ]);
+  });
+
+  it("finds nothing on a sparse file of 20 GiB", async () => {
+    const extents = [
+      { offset: 5 * GIB, length: 1 },
+      { offset: 20 * GIB - 1, length: 1 },
+    ];
+    await expectCleanDisk([{ path: "s", content: { size: 20 * GIB, fill: 1 }, extents }]);
+  });
 
   it("finds nothing where files cross into other groups", async () => {
     const content = { size: 50 * MIB + 3, fill: 1 };
@@ -121,10 +150,47 @@ describe.skipIf(!hasTool("resize2fs") || !hasTool("e2fsck"))("resize2fs (needs e
   );
 });
 
+describe.skipIf(!hasTool("e2fsck"))("createEmptyExt4Disk() (needs e2fsprogs)", () => {
+  it.each([1, 100, 8 * 1024, 4 * 1024 * 1024])(
+    "makes a sound disk of %i MiB",
+    async (mebibytes) => {
+      const path = join(await temporaryDirectory(), "disk");
+      await createEmptyExt4Disk(path, mebibytes * MIB);
+      expectClean(path);
+      const { size, blocks } = await stat(path);
+      expect(size).toBe(mebibytes * MIB);
+      expect(blocks * 512).toBeLessThan(8 * MIB + size / 10_000);
+    },
+    60_000,
+  );
+
+  it("rejects with the signal's reason and leaves nothing", async () => {
+    const path = join(await temporaryDirectory(), "disk");
+    const reason = new Error("enough");
+    const made = createEmptyExt4Disk(path, MIB, { signal: AbortSignal.abort(reason) });
+    await expect(made).rejects.toBe(reason);
+    await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
+  });
+});
+
 describe.skipIf(!hasTool("debugfs"))("debugfs (needs e2fsprogs)", () => {
   it("reads a file's bytes back", async () => {
     const path = await writeExt4([{ path: "d/f", content: "hello, disk" }]);
     expect(runTool("debugfs", ["-R", "cat /d/f", path]).output).toContain("hello, disk");
+  });
+
+  it("computes the same hash for every name of a directory's index", async () => {
+    const uuid = "00112233-4455-6677-8899-aabbccddeeff";
+    const names = Array.from({ length: 3000 }, (_, index) => `${"n".repeat(index % 200)}${index}`);
+    const path = await writeExt4(
+      names.map((name) => ({ path: `d/${name}`, linkTarget: "x" })),
+      { uuid },
+    );
+    const { output } = runTool("debugfs", ["-R", "htree /d", path]);
+    const nameHash = createNameHash(Buffer.from(uuid.replaceAll("-", ""), "hex"));
+    const found = [...output.matchAll(/ 0x([0-9a-f]{8})-[0-9a-f]{8} \(\d+\) (n*\d+)\s/g)];
+    expect(found.map(([, , name]) => name).sort()).toEqual(names.sort());
+    expect(found.filter(([, hash, name]) => Number.parseInt(hash!, 16) !== nameHash(name!))).toEqual([]);
   });
 
   it("shows the xattrs and the times that Linux would", async () => {

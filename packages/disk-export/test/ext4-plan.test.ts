@@ -42,11 +42,14 @@ function subdirectories(count: number): MemoryTreeSpec {
 }
 
 /** Without reading the rest of the disk. */
-async function linksOfInode(spec: MemoryTreeSpec, number: number): Promise<number> {
+async function inodeOf(spec: MemoryTreeSpec, number: number): Promise<Buffer> {
   const plan = await planExt4(memoryTree(spec));
   const descriptor = Buffer.from(await collect(plan.read(4096, 64)));
-  const inode = await collect(plan.read(descriptor.readUInt32LE(8) * 4096 + (number - 1) * 256, 256));
-  return Buffer.from(inode).readUInt16LE(26);
+  return Buffer.from(await collect(plan.read(descriptor.readUInt32LE(8) * 4096 + (number - 1) * 256, 256)));
+}
+
+async function linksOfInode(spec: MemoryTreeSpec, number: number): Promise<number> {
+  return (await inodeOf(spec, number)).readUInt16LE(26);
 }
 
 const everyKind: MemoryTreeSpec = [
@@ -77,6 +80,76 @@ describe("planExt4()", () => {
 
   it("keeps a directory of many blocks", async () => {
     await roundTrip(Array.from({ length: 5000 }, (_, index) => ({ path: `d/${"n".repeat(index % 200)}${index}` })));
+  });
+
+  it("keeps a directory of more blocks than the first block of its index lists", async () => {
+    const name = (index: number): string => `\xe9${"n".repeat(200)}${index}`;
+    const spec = Array.from({ length: 10_000 }, (_, index) => ({ path: `d/${name(index)}`, linkTarget: "x" }));
+    await roundTrip(spec);
+  });
+
+  it("gives a directory an index from the third block on", async () => {
+    const flags = async (count: number): Promise<number> => {
+      const spec = Array.from({ length: count }, (_, index) => ({ path: `d/${index + 100}`, linkTarget: "x" }));
+      return (await inodeOf(spec, 12)).readUInt32LE(32);
+    };
+    expect(await flags(678)).toBe(0x80000);
+    expect(await flags(679)).toBe(0x81000);
+  });
+
+  it("keeps a tree beside a journal", async () => {
+    await roundTrip(everyKind, { journal: true });
+    await roundTrip(everyKind, { sizeBytes: 20 * MIB });
+  });
+
+  it("has a journal where the disk is to be written to, unless told otherwise", async () => {
+    const hasJournal = async (options: Ext4Options): Promise<boolean> => {
+      const plan = await planExt4(memoryTree([]), options);
+      return (Buffer.from(await collect(plan.read(1024, 1024))).readUInt32LE(92) & 4) !== 0;
+    };
+    expect(await hasJournal({})).toBe(false);
+    expect(await hasJournal({ sizeBytes: 8 * MIB })).toBe(true);
+    expect(await hasJournal({ freeBytes: 8 * MIB })).toBe(true);
+    expect(await hasJournal({ sizeBytes: 8 * MIB - 4096 })).toBe(false);
+    expect(await hasJournal({ sizeBytes: 8 * MIB - 4096, journal: true })).toBe(true);
+    expect(await hasJournal({ freeBytes: 8 * MIB, journal: false })).toBe(false);
+  });
+
+  it("refuses one block less than the smallest disk has", async () => {
+    await fc.assert(
+      fc.asyncProperty(treeSpecs, async (spec) => {
+        const tree = memoryTree(storable(spec));
+        const { sizeBytes } = await planExt4(tree);
+        await expect(planExt4(tree, { sizeBytes, journal: false })).resolves.toMatchObject({ sizeBytes });
+        const less = planExt4(tree, { sizeBytes: sizeBytes - 4096, journal: false });
+        await expect(less).rejects.toMatchObject({ code: "size_too_small" });
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it("refuses one block less where files are cut by groups, and fills the smallest disk but for 64 KiB", async () => {
+    const content = { size: 300 * MIB, fill: 1 };
+    const tree = memoryTree([
+      { path: "a", content },
+      { path: "b", content },
+    ]);
+    const plan = await planExt4(tree);
+    const superblock = Buffer.from(await collect(plan.read(1024, 1024)));
+    expect(superblock.readUInt32LE(12)).toBe(16);
+    const less = planExt4(tree, { sizeBytes: plan.sizeBytes - 4096, journal: false });
+    await expect(less).rejects.toMatchObject({ code: "size_too_small" });
+  });
+
+  it("keeps blocks back for root where told so", async () => {
+    const plan = await planExt4(memoryTree([]), { sizeBytes: 100 * MIB, reservedPercent: 5 });
+    expect(Buffer.from(await collect(plan.read(1024, 1024))).readUInt32LE(8)).toBe(1280);
+  });
+
+  it("names the first Linux that reads the disk, and refuses an earlier one", async () => {
+    expect((await planExt4(memoryTree([]))).kernel).toBe("3.18");
+    expect((await planExt4(memoryTree([]), { kernel: "6.1" })).kernel).toBe("3.18");
+    await expect(planExt4(memoryTree([]), { kernel: "3.17" })).rejects.toMatchObject({ code: "unsupported" });
   });
 
   it.each([0, 1, 4095, 4096, 4097, 8191, 8192, 8193, 12_288])("keeps files of %i bytes", async (size) => {
@@ -283,15 +356,25 @@ describe("planExt4()", () => {
 });
 
 describe("readExt4(), which these tests trust", () => {
-  it("throws for a flipped bit in any metadata of a small disk", async () => {
-    const plan = await planExt4(memoryTree([{ path: "f", xattrs: { "user.a": "v".repeat(200) } }]));
+  it("throws for a flipped bit in any block of metadata of a small disk", async () => {
+    const xattrs = { "user.a": "v".repeat(200), "user.large": "v".repeat(5000) };
+    const links = Array.from({ length: 1000 }, (_, index) => ({ path: `d/${index}`, linkTarget: "x" }));
+    const plan = await planExt4(memoryTree([{ path: "f", xattrs }, ...links]), { journal: true });
     const disk = await readAll(plan);
-    expect(plan.segments.length).toBeGreaterThan(5);
-    for (const segment of plan.segments) {
-      const used = disk.subarray(segment.offset, segment.offset + segment.length).findIndex((byte) => byte !== 0);
-      const broken = Uint8Array.from(disk);
-      broken[segment.offset + used]! ^= 0x10;
-      expect(() => readExt4(broken), `a bit at ${segment.offset + used}`).toThrow("the disk breaks");
+    const blocks = plan.segments.flatMap(({ offset, length }) =>
+      Array.from({ length: Math.ceil(length / 4096) }, (_, index) => ({
+        from: offset + index * 4096,
+        to: Math.min(offset + length, offset + (index + 1) * 4096),
+      })),
+    );
+    expect(blocks.length).toBeGreaterThan(20);
+    for (const { from, to } of blocks) {
+      const used = disk.subarray(from, to).findIndex((byte) => byte !== 0);
+      if (used === -1) continue;
+      disk[from + used]! ^= 0x10;
+      expect(() => readExt4(disk), `a bit at ${from + used}`).toThrow("the disk breaks");
+      disk[from + used]! ^= 0x10;
     }
+    expect(() => readExt4(disk)).not.toThrow();
   });
 });

@@ -56,12 +56,20 @@ export function readExt4(disk: Uint8Array): Listed[] {
   const firstNames = new Map<number, string>();
   const inodes = new Map<number, ReadInode>();
   const listed: Listed[] = [];
+  const indexed = new Set<number>();
+  /** Inodes of xattrs' values, and how many xattrs were found to have them. */
+  const valueReferences = new Map<number, number>();
 
   visit(2, "", 2);
   for (const [number, { listed: inode }] of inodes) {
-    if (inode.kind !== "directory") expectThat(names.get(number) === inode.links, `the links of inode ${number}`);
+    const links = valueReferences.has(number) ? 1 : names.get(number);
+    if (inode.kind !== "directory") expectThat(links === inode.links, `the links of inode ${number}`);
+  }
+  for (const [number, references] of valueReferences) {
+    expectThat(inodeRaw(number).readUInt32LE(36) === references, `the references of value inode ${number}`);
   }
   ownMetadata();
+  if ((superblock.readUInt32LE(92) & 4) !== 0) readJournal();
   checkGroups();
   return listed;
 
@@ -71,7 +79,7 @@ export function readExt4(disk: Uint8Array): Listed[] {
     const inode = inodeOf(number);
     listed.push({ path, firstName: firstNames.get(number) ?? path, ...inode.listed });
     if (inode.listed.kind !== "directory") return;
-    const dirents = readDirents(number, inode.data);
+    const dirents = indexed.has(number) ? readIndexed(number, inode.data) : readDirents(number, inode.data);
     expectThat(dirents[0]?.name === "." && dirents[0].number === number, "the dot");
     expectThat(dirents[1]?.name === ".." && dirents[1].number === parent, "the double dot");
     for (const { name, number: child, kind } of dirents.slice(2)) {
@@ -86,10 +94,14 @@ export function readExt4(disk: Uint8Array): Listed[] {
     return known;
   }
 
-  function readInode(number: number): ReadInode {
+  function inodeRaw(number: number): Buffer {
     const group = Math.floor((number - 1) / inodesPerGroup);
     const at = descriptor(group).readUInt32LE(8) * BLOCK + ((number - 1) % inodesPerGroup) * 256;
-    const raw = image.subarray(at, at + 256);
+    return image.subarray(at, at + 256);
+  }
+
+  function readInode(number: number): ReadInode {
+    const raw = inodeRaw(number);
     const checked = Buffer.from(raw);
     checked.writeUInt16LE(0, 124);
     checked.writeUInt16LE(0, 130);
@@ -103,7 +115,9 @@ export function readExt4(disk: Uint8Array): Listed[] {
     const size = raw.readUInt32LE(4) + raw.readUInt32LE(108) * 2 ** 32;
     const owned = { blocks: 0 };
     const xattrs = readXattrs(raw, owned);
-    const isMapped = (raw.readUInt32LE(32) & 0x80000) !== 0;
+    const flags = raw.readUInt32LE(32);
+    if ((flags & 0x1000) !== 0) indexed.add(number);
+    const isMapped = (flags & 0x80000) !== 0;
     const data = isMapped ? readMapped(number, raw, size, owned) : raw.subarray(40, 40 + size);
     expectThat(raw.readUInt32LE(28) === owned.blocks * 8, `the sectors of inode ${number}`);
     const extra = raw.readUInt32LE(136);
@@ -163,7 +177,7 @@ export function readExt4(disk: Uint8Array): Listed[] {
 
   function readXattrs(raw: Buffer, owned: { blocks: number }): [string, Uint8Array][] {
     const found: [string, Uint8Array][] = [];
-    if (raw.readUInt32LE(160) === 0xea020000) found.push(...readXattrEntries(raw, 164, 164));
+    if (raw.readUInt32LE(160) === 0xea020000) found.push(...readXattrEntries(raw, 164, 164, readValue));
     const number = raw.readUInt32LE(104);
     if (number === 0) return found.sort(([left], [right]) => (left < right ? -1 : 1));
     own(number, 1, owned);
@@ -174,8 +188,82 @@ export function readExt4(disk: Uint8Array): Listed[] {
     prefix.writeUInt32LE(number);
     expectThat(sum === crc32c(crc32c(seed, prefix), block), "an xattr block's checksum");
     expectThat(block.readUInt32LE(4) === 1 && block.readUInt32LE(8) === 1, "an xattr block's counts");
-    found.push(...readXattrEntries(block, 32, 0));
+    found.push(...readXattrEntries(block, 32, 0, readValue));
     return found.sort(([left], [right]) => (left < right ? -1 : 1));
+
+    function readValue(valueInode: number, size: number): Buffer {
+      valueReferences.set(valueInode, (valueReferences.get(valueInode) ?? 0) + 1);
+      const { data } = inodeOf(valueInode);
+      expectThat(data.length === size, "the size of a value that has an inode");
+      const valueRaw = inodeRaw(valueInode);
+      expectThat((valueRaw.readUInt32LE(32) & 0x200000) !== 0, "the flag of a value's inode");
+      expectThat(valueRaw.readUInt32LE(8) === crc32c(seed, data), "the hash of a value that has an inode");
+      owned.blocks += Math.ceil(size / BLOCK);
+      return data;
+    }
+  }
+
+  /** Follows the index to every block of names: each once, and with ascending hashes. */
+  function readIndexed(number: number, data: Buffer): { name: string; number: number; kind: FileKind | undefined }[] {
+    const reached = new Set<number>();
+    const leaves: Buffer[] = [];
+    let hash = -1;
+    expectThat(data.readUInt32LE(24) === 0 && data.readUInt8(28) === 1 && data.readUInt8(29) === 8, "an index's head");
+    follow(0, 32, data.readUInt8(30));
+    expectThat(reached.size === data.length / BLOCK, "that an index reaches every block");
+    const own = [0, 12].map((at) => ({
+      name: data.toString("latin1", at + 8, at + 8 + data.readUInt8(at + 6)),
+      number: data.readUInt32LE(at),
+      kind: DIRENT_KINDS[data.readUInt8(at + 7)],
+    }));
+    return [
+      ...own,
+      ...readDirents(number, Buffer.concat(leaves)).sort((left, right) => (left.name < right.name ? -1 : 1)),
+    ];
+
+    function follow(block: number, first: number, levels: number): void {
+      expectThat(!reached.has(block), "that an index reaches a block once");
+      reached.add(block);
+      const node = data.subarray(block * BLOCK, (block + 1) * BLOCK);
+      const limit = node.readUInt16LE(first);
+      const count = node.readUInt16LE(first + 2);
+      expectThat(limit === (4088 - first) / 8 && count <= limit, "the limit of an index block");
+      const sum = crc32c(crc32c(inodeSeed(number), node, 0, first + 8 * count), Buffer.alloc(8));
+      expectThat(node.readUInt32LE(4092) === sum, "an index block's checksum");
+      for (let entry = 0; entry < count; entry++) {
+        const at = first + 8 * entry;
+        if (entry > 0) {
+          expectThat(node.readUInt32LE(at) > hash, "the hashes of an index in order");
+          hash = node.readUInt32LE(at);
+        }
+        const child = node.readUInt32LE(at + 4);
+        if (levels > 0) {
+          expectThat(data.readUInt16LE(child * BLOCK + 4) === BLOCK, "an index block's own entry");
+          follow(child, 8, levels - 1);
+          continue;
+        }
+        reached.add(child);
+        leaves.push(data.subarray(child * BLOCK, (child + 1) * BLOCK));
+      }
+    }
+  }
+
+  /** The journal is empty, and the superblock's copy of where it lies is right. */
+  function readJournal(): void {
+    expectThat(superblock.readUInt32LE(0xe0) === 8 && superblock.readUInt8(0xfd) === 1, "the journal's number");
+    const raw = inodeRaw(8);
+    const { data } = readInode(8);
+    const backup = Buffer.concat([raw.subarray(40, 100), raw.subarray(108, 112), raw.subarray(4, 8)]);
+    expectThat(backup.equals(superblock.subarray(0x10c, 0x10c + 68)), "the journal's backup");
+    expectThat(data.readUInt32BE(0) === 0xc03b3998 && data.readUInt32BE(4) === 4, "the journal's magic");
+    expectThat(data.readUInt32BE(12) === BLOCK && data.readUInt32BE(16) * BLOCK === data.length, "the journal's size");
+    expectThat(data.readUInt32BE(20) === 1 && data.readUInt32BE(28) === 0, "that the journal is empty");
+    expectThat(data.subarray(48, 64).equals(superblock.subarray(104, 120)), "the journal's UUID");
+    expectThat(data.readUInt32BE(64) === 1, "the journal's users");
+    expectThat(
+      data.subarray(BLOCK).every((byte) => byte === 0),
+      "that the journal has nothing but zeros",
+    );
   }
 
   function readDirents(number: number, data: Buffer): { name: string; number: number; kind: FileKind | undefined }[] {
@@ -287,13 +375,20 @@ export function readExt4(disk: Uint8Array): Listed[] {
   }
 }
 
-function readXattrEntries(area: Buffer, first: number, base: number): [string, Uint8Array][] {
+function readXattrEntries(
+  area: Buffer,
+  first: number,
+  base: number,
+  readValue: (inode: number, size: number) => Buffer,
+): [string, Uint8Array][] {
   const found: [string, Uint8Array][] = [];
   for (let at = first; area.readUInt32LE(at) !== 0;) {
     const nameLength = area.readUInt8(at);
     const index = area.readUInt8(at + 1);
     const valueAt = base + area.readUInt16LE(at + 2);
-    const stored = area.subarray(valueAt, valueAt + area.readUInt32LE(at + 8));
+    const size = area.readUInt32LE(at + 8);
+    const valueInode = area.readUInt32LE(at + 4);
+    const stored = valueInode === 0 ? area.subarray(valueAt, valueAt + size) : readValue(valueInode, size);
     const name = `${PREFIXES[index]}${area.toString("latin1", at + 16, at + 16 + nameLength)}`;
     found.push([name, index === 2 || index === 3 ? longAcl(stored) : stored]);
     at += 16 + Math.ceil(nameLength / 4) * 4;

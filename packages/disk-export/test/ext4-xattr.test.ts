@@ -113,13 +113,62 @@ describe("xattrs on ext4", () => {
     },
   );
 
-  it("fill the block to its last byte, and are refused beyond it by name and size", async () => {
+  it("fill the block to its last byte", async () => {
     const value = "v".repeat(4060 - 16 - 4);
     expect(await readBack({ "user.full": value })).toEqual({ "user.full": value });
-    await expect(planWith({ "user.full": `${value}v` })).rejects.toMatchObject({
+    expect((await planWith({ "user.full": value })).kernel).toBe("3.18");
+  });
+
+  it.each([4041, 4096, 4097, 65_536])(
+    "get an inode for a value of %i bytes, which no block has room for",
+    async (length) => {
+      const value = "v".repeat(length);
+      expect(await readBack({ "user.full": value, "user.small": "s" })).toEqual({
+        "user.full": value,
+        "user.small": "s",
+      });
+      expect((await planWith({ "user.full": value })).kernel).toBe("4.13");
+    },
+  );
+
+  it("get inodes for the largest values only, where all of them together are too large", async () => {
+    const values = Object.fromEntries(
+      Array.from({ length: 60 }, (_, index) => [`user.${index}`, "v".repeat(index * 4)]),
+    );
+    expect(await readBack(values)).toEqual(values);
+    const block = await xattrBlock(values);
+    expect(block!.readUInt32LE(32 + 4)).toBe(0);
+  });
+
+  it("share the inode of equal values", async () => {
+    const value = "v".repeat(60_000);
+    const one = await planExt4(memoryTree([{ path: "a", xattrs: { "user.x": value } }, { path: "b" }]));
+    const spec = ["a", "b"].map((path) => ({ path, xattrs: { "user.x": value, "user.y": value } }));
+    const four = await planExt4(memoryTree(spec));
+    expect(four.sizeBytes - one.sizeBytes).toBeLessThan(3 * 4096);
+    const listed = readExt4(await collect(four.read(0, four.sizeBytes))).filter(({ xattrs }) => "user.y" in xattrs);
+    expect(listed.map(({ path }) => path)).toEqual(["a", "b"]);
+  });
+
+  it("are refused where the kernel asked for has no inodes for them", async () => {
+    const tree = memoryTree([{ path: "f", xattrs: { "user.x": "v".repeat(5000) } }]);
+    await expect(planExt4(tree, { kernel: "4.12" })).rejects.toMatchObject({
       code: "unsupported",
-      message: "cannot hold /f in ext4: its xattrs take 4064 bytes beside the inode, the limit is 4060",
+      message: "cannot make a disk for Linux 4.12: it uses inodes for values of xattrs (ea_inode), which needs 4.13",
     });
+    expect((await planExt4(tree, { kernel: "4.13" })).kernel).toBe("4.13");
+  });
+
+  it("are refused with a value over 64 KiB, by name and size", async () => {
+    await expect(planWith({ "user.large": "v".repeat(65_537) })).rejects.toMatchObject({
+      code: "unsupported",
+      message: "cannot hold /f in ext4: an xattr's value has 65537 bytes, the limit is 65536",
+    });
+  });
+
+  it("are refused where their names alone have no room", async () => {
+    const names = Array.from({ length: 20 }, (_, index) => [`user.${"n".repeat(240)}${index}`, "value"]);
+    await expect(planWith(Object.fromEntries(names) as Xattrs)).rejects.toMatchObject({ code: "unsupported" });
   });
 
   it("are refused with a name over 255 bytes", async () => {

@@ -3,7 +3,7 @@ import type { FileKind } from "@lamella/layer-format";
 import { writeByteString } from "../byte-layout.js";
 import { inodeNid } from "./inode.js";
 import type { ErofsDirectory, ErofsInode } from "./inode.js";
-import { BLOCK_BYTES, DIRENT, DIRENT_BYTES } from "./layout.js";
+import { DIRENT, DIRENT_BYTES } from "./layout.js";
 
 /** `EROFS_FT_*` */
 const FILE_TYPES: Readonly<Record<FileKind, number>> = {
@@ -20,20 +20,24 @@ const FILE_TYPES: Readonly<Record<FileKind, number>> = {
  * Adds `.` and `..` and cuts the entries into blocks.
  * @returns the directory's size: whole blocks, then the bytes used of the last
  */
-export function sealDirectory(directory: ErofsDirectory, self: ErofsInode, parent: ErofsInode): number {
+export function sealDirectory(
+  directory: ErofsDirectory,
+  self: ErofsInode,
+  { parent, blockBytes }: { parent: ErofsInode; blockBytes: number },
+): number {
   insertInOrder(directory, ".", self);
   insertInOrder(directory, "..", parent);
   const { names, blockStarts } = directory;
-  let used = BLOCK_BYTES;
+  let used = blockBytes;
   for (let index = 0; index < names.length; index++) {
     const length = DIRENT_BYTES + names[index]!.length;
-    if (used + length > BLOCK_BYTES) {
+    if (used + length > blockBytes) {
       blockStarts.push(index);
       used = 0;
     }
     used += length;
   }
-  return (blockStarts.length - 1) * BLOCK_BYTES + used;
+  return (blockStarts.length - 1) * blockBytes + used;
 }
 
 /** Writes the entries of one block, without the zeros after them. */
@@ -59,10 +63,13 @@ export function writeDirents(
   }
 }
 
-/** Whole blocks, from `firstBlock` on; zeros after the last entry of each. */
-export function directoryBlocks(directory: ErofsDirectory, firstBlock: number, count: number): Uint8Array {
-  const bytes = new Uint8Array(count * BLOCK_BYTES);
-  for (let block = 0; block < count; block++) writeDirents(directory, firstBlock + block, bytes, block * BLOCK_BYTES);
+/** Whole blocks, from `first` on; zeros after the last entry of each. */
+export function directoryBlocks(
+  directory: ErofsDirectory,
+  { first, count, blockBytes }: { first: number; count: number; blockBytes: number },
+): Uint8Array {
+  const bytes = new Uint8Array(count * blockBytes);
+  for (let block = 0; block < count; block++) writeDirents(directory, first + block, bytes, block * blockBytes);
   return bytes;
 }
 

@@ -1,26 +1,27 @@
-import { byteStringToBytes } from "@lamella/layer-format";
 import type { FileTree } from "@lamella/layer-format";
 import type { CallOptions } from "@lamella/refs";
 
 import { createDiskIdentity, encodeLabel, parseUuid } from "../disk-identity.js";
-import type { DiskPlan, Segment } from "../disk-plan.js";
-import { directoryBlocks } from "./directory.js";
-import { blockCount, headLength, inodeNid } from "./inode.js";
-import type { ErofsInode } from "./inode.js";
-import { recordLength, writeInode } from "./inode-writer.js";
-import { BLOCK_BYTES, SUPERBLOCK_OFFSET } from "./layout.js";
-import { placeInodes } from "./placement.js";
-import type { ErofsPlacement } from "./placement.js";
+import type { DiskPlan } from "../disk-plan.js";
+import { compressIntoSpool, findCompression } from "./compression/compression.js";
+import { shareBlocks } from "./dedupe/dedupe.js";
+import { inodeNid } from "./inode.js";
+import { BLOCK_BYTES, FEATURE_CHUNKED_FILES, FEATURE_COMPRESSION_CONFIGS, FEATURE_ZERO_PADDING } from "./layout.js";
+import { filesInDataOrder, placeInodes } from "./placement.js";
+import { listSegments } from "./segments.js";
 import { encodeSuperblock } from "./superblock.js";
 import { readErofsTree } from "./tree.js";
+import type { CompressionAlgorithm } from "./compression/unit-compressor.js";
+import { createXattrTable } from "./xattr.js";
 import { DiskExportError } from "../errors.js";
+import { requireKernel } from "../kernel-version.js";
+import type { KernelFeature } from "../kernel-version.js";
 import { createLossCollector } from "../losses.js";
 import { createDiskPlan } from "../plan-reader.js";
-import { createSegmentList } from "../segment-list.js";
-import type { SegmentList } from "../segment-list.js";
+import type { Spool } from "../spool.js";
 
-/** A directory's blocks are made this many at a time. */
-const DIRECTORY_BLOCKS_AT_ONCE = 256;
+const PLAIN_FEATURE: KernelFeature = { name: "EROFS", since: "5.4" };
+const CHUNKED_FEATURE: KernelFeature = { name: "files in chunks", since: "5.15" };
 
 export interface ErofsOptions extends CallOptions {
   /** `8-4-4-4-12` hex digits; by default made of the tree's metadata, so that the same tree gives the same disk. */
@@ -29,15 +30,46 @@ export interface ErofsOptions extends CallOptions {
   label?: string;
   /** When the disk was made, in whole seconds since 1970; 0 by default. Files keep their own times. */
   epochSeconds?: number;
+  /**
+   * How file data is compressed; `none` by default. `lz4` gives the same bytes everywhere, `deflate` and `zstd` (Node 22.15 and later)
+   * with the same version of Node.
+   */
+  compression?: "none" | CompressionAlgorithm;
+  /** How many threads compress; as many as there are cores by default. */
+  threads?: number;
+  /** Where compressed data is kept until the plan is disposed of, in a file without a name; the system's temporary directory by default. */
+  spoolDirectory?: string;
+  /**
+   * Files that are equal, and blocks of 4 KiB that are, share their place, and holes of sparse files take none. Not together with `compression` or
+   * `wholeBlocks`. Linux 5.15 and later.
+   */
+  dedupe?: boolean;
+  /** Called while files are compressed or compared: bytes read, and all of them. */
+  onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
+  /**
+   * Every file's data begins and ends with a block of its own, none lies beside its inode: what another disk may refer to
+   * (`planErofsMerge`). The disk is larger for it.
+   */
+  wholeBlocks?: boolean;
+  /** A version of Linux that has to read the disk, as "6.1". */
+  kernel?: string;
 }
 
 /**
- * Plans an uncompressed EROFS disk: 4 KiB blocks, extended inodes, inline tails, xattrs beside their inode. Every Linux since 5.4 mounts it.
+ * Plans an EROFS disk: 4 KiB blocks, extended inodes, inline tails, xattrs that several inodes have kept once. Every Linux since 5.4 mounts it; with LZ4
+ * every one since 5.13, with deflate since 6.6, with zstd since 6.10.
  *
- * Holes of sparse files take room on the disk and read as zeros; a file of the disk keeps them as holes. Losses that
+ * Uncompressed, the entries alone fix the disk. Compressed, how long the data gets decides where everything lies: then planning reads and
+ * compresses all files, on several threads, into a spool file, which has up to the size of the disk until the plan is disposed of.
+ * Files that do not get smaller, those of 4 KiB and less, and sparse ones stay as they are, and are read from the tree.
+ *
+ * With `dedupe` planning reads all files once too, and keeps 48 bytes for each block of 4 KiB (12 MiB for each GiB), but no data.
+ *
+ * Holes of sparse files take room on the disk (but with `dedupe`) and read as zeros; a file of the disk keeps them as holes. Losses that
  * a plan can note: xattrs in a namespace that EROFS has no number for, POSIX ACLs that are none (which would make a file unreadable).
  *
- * @throws {DiskExportError} `unsupported` for what the format cannot hold, `option_invalid`, `tree_invalid`
+ * @throws {DiskExportError} `unsupported` for what the format, the kernel asked for or this Node cannot do, `option_invalid`,
+ *   `tree_invalid`, `write_failed` for the spool
  */
 export async function planErofs(tree: FileTree, options: ErofsOptions = {}): Promise<DiskPlan> {
   const { signal, epochSeconds = 0 } = options;
@@ -48,51 +80,68 @@ export async function planErofs(tree: FileTree, options: ErofsOptions = {}): Pro
     throw new DiskExportError("option_invalid", `cannot use epochSeconds ${epochSeconds}: not a whole number from 0`);
   }
 
+  const { compression: algorithm = "none", dedupe = false, onProgress } = options;
+  const compression = algorithm === "none" ? undefined : findCompression(algorithm);
+  requireDedupable(options);
+  const features = [PLAIN_FEATURE];
+  if (compression !== undefined) features.push(compression.feature);
+  if (dedupe) features.push(CHUNKED_FEATURE);
+  const kernel = requireKernel(features, options.kernel);
+
   const losses = createLossCollector();
   const identity = createDiskIdentity("erofs");
-  const placement = placeInodes(await readErofsTree(tree, { losses, identity, signal }));
-  const superblock = encodeSuperblock({
-    rootNid: inodeNid(placement.inodes[0]!),
-    inodeCount: placement.inodes.length,
-    blockCount: placement.blockCount,
-    buildSeconds: epochSeconds,
-    uuid: givenUuid ?? identity.uuid(),
-    label,
-  });
-  return createDiskPlan({
-    format: "erofs",
-    sizeBytes: placement.blockCount * BLOCK_BYTES,
-    segments: listSegments(superblock, placement),
-    losses: losses.list(),
+  const xattrs = createXattrTable();
+  const inodes = await readErofsTree(tree, { losses, identity, xattrs, signal });
+  if (dedupe) await shareBlocks(filesInDataOrder(inodes), { tree, onProgress, signal });
+  if (algorithm === "none") return planOf(undefined);
+  const { threads, spoolDirectory } = options;
+  const spool = await compressIntoSpool(filesInDataOrder(inodes), {
     tree,
+    algorithm,
+    threads,
+    spoolDirectory,
+    onProgress,
+    signal,
   });
+  try {
+    return planOf(spool);
+  } catch (error) {
+    await spool[Symbol.asyncDispose]();
+    throw error;
+  }
+
+  function planOf(spool: Spool | undefined): DiskPlan {
+    const placement = placeInodes(inodes, {
+      xattrAreaLength: xattrs.areaLength(),
+      wholeBlocks: options.wholeBlocks ?? false,
+    });
+    const superblock = encodeSuperblock({
+      rootNid: inodeNid(placement.inodes[0]!),
+      inodeCount: placement.inodes.length,
+      blockCount: placement.blockCount,
+      buildSeconds: epochSeconds,
+      xattrBlock: xattrs.areaLength() === 0 ? 0 : Math.floor(placement.xattrAreaStart / BLOCK_BYTES),
+      uuid: givenUuid ?? identity.uuid(),
+      label,
+      featuresIncompat:
+        (compression === undefined ? 0 : FEATURE_ZERO_PADDING | FEATURE_COMPRESSION_CONFIGS) |
+        (dedupe ? FEATURE_CHUNKED_FILES : 0),
+      compression,
+    });
+    return createDiskPlan({
+      format: "erofs",
+      sizeBytes: placement.blockCount * BLOCK_BYTES,
+      segments: listSegments({ superblock, placement, xattrs, spool }),
+      losses: losses.list(),
+      kernel,
+      tree,
+      dispose: spool && (() => spool[Symbol.asyncDispose]()),
+    });
+  }
 }
 
-function listSegments(superblock: Uint8Array, { inodes, withBlocks }: ErofsPlacement): Segment[] {
-  const list = createSegmentList(writeInode);
-  list.addBytes(SUPERBLOCK_OFFSET, superblock.length, () => superblock);
-  for (const inode of inodes) {
-    list.addRecord(inode.position, recordLength(inode), inode);
-    if (inode.entry.kind === "file" && inode.tailLength > 0) {
-      list.addData(inode.position + headLength(inode), inode.entry, inode.size - inode.tailLength, inode.tailLength);
-    }
-  }
-  for (const inode of withBlocks) addBlocks(list, inode);
-  return list.finish();
-}
-
-function addBlocks(list: SegmentList<ErofsInode>, inode: ErofsInode): void {
-  const { entry, directory } = inode;
-  const start = inode.block * BLOCK_BYTES;
-  if (directory !== undefined) {
-    const total = blockCount(inode);
-    for (let first = 0; first < total; first += DIRECTORY_BLOCKS_AT_ONCE) {
-      const count = Math.min(DIRECTORY_BLOCKS_AT_ONCE, total - first);
-      list.addBytes(start + first * BLOCK_BYTES, count * BLOCK_BYTES, () => directoryBlocks(directory, first, count));
-    }
-  } else if (entry.kind === "symlink") {
-    list.addBytes(start, entry.linkTarget.length, () => byteStringToBytes(entry.linkTarget));
-  } else {
-    list.addData(start, entry, 0, inode.size - inode.tailLength);
-  }
+function requireDedupable({ dedupe = false, compression = "none", wholeBlocks = false }: ErofsOptions): void {
+  if (!dedupe || (compression === "none" && !wholeBlocks)) return;
+  const other = wholeBlocks ? "wholeBlocks" : `compression ${JSON.stringify(compression)}`;
+  throw new DiskExportError("option_invalid", `cannot use dedupe together with ${other}: they place data otherwise`);
 }

@@ -6,8 +6,8 @@ import type { DiskIdentity } from "../disk-identity.js";
 import { baseName, shownPath } from "../entry-path.js";
 import { sealDirectory } from "./directory.js";
 import type { ErofsDirectory, ErofsInode } from "./inode.js";
-import { DEVICE_MAJOR_MAX, DEVICE_MINOR_MAX, LINK_TARGET_MAX, NAME_MAX } from "./layout.js";
-import { measureXattrs } from "./xattr.js";
+import { BLOCK_BYTES, DEVICE_MAJOR_MAX, DEVICE_MINOR_MAX, LINK_TARGET_MAX, NAME_MAX } from "./layout.js";
+import type { XattrTable } from "./xattr.js";
 import { DiskExportError } from "../errors.js";
 import { isDevice } from "../file-mode.js";
 import type { LossCollector } from "../losses.js";
@@ -15,6 +15,10 @@ import type { LossCollector } from "../losses.js";
 export interface ErofsTreeOptions extends CallOptions {
   losses: LossCollector;
   identity: DiskIdentity;
+  /** Gets the xattrs of every inode. */
+  xattrs: XattrTable;
+  /** Directories are cut into blocks of this size. */
+  blockBytes?: number;
 }
 
 interface OpenDirectory {
@@ -29,7 +33,7 @@ interface OpenDirectory {
  */
 export async function readErofsTree(
   tree: FileTree,
-  { losses, identity, signal }: ErofsTreeOptions,
+  { losses, identity, xattrs, blockBytes = BLOCK_BYTES, signal }: ErofsTreeOptions,
 ): Promise<ErofsInode[]> {
   const inodes: ErofsInode[] = [];
   const byNumber: ErofsInode[] = [];
@@ -41,7 +45,8 @@ export async function readErofsTree(
     const parent = ancestry.parentOf(entry);
     let inode = byNumber[entry.inode];
     if (inode === undefined) {
-      inode = newInode(entry, losses);
+      inode = newInode(entry);
+      xattrs.add(entry, losses);
       byNumber[entry.inode] = inode;
       inodes.push(inode);
     }
@@ -54,11 +59,14 @@ export async function readErofsTree(
   }
   signal?.throwIfAborted();
   if (inodes.length === 0) throw new DiskExportError("tree_invalid", "cannot read a tree: it has no root");
-  for (const { inode, directory, parent } of directories) inode.size = sealDirectory(directory, inode, parent);
+  for (const inode of inodes) inode.xattrsLength = xattrs.lengthOf(inode.entry);
+  for (const { inode, directory, parent } of directories) {
+    inode.size = sealDirectory(directory, inode, { parent, blockBytes });
+  }
   return inodes;
 }
 
-function newInode(entry: Entry, losses: LossCollector): ErofsInode {
+function newInode(entry: Entry): ErofsInode {
   requireSupported(entry);
   const directory = entry.kind === "directory" ? { names: [], inodes: [], blockStarts: [] } : undefined;
   return {
@@ -66,11 +74,14 @@ function newInode(entry: Entry, losses: LossCollector): ErofsInode {
     directory,
     links: directory === undefined ? entry.links : 2,
     size: entry.kind === "file" ? entry.size : entry.linkTarget.length,
-    xattrsLength: measureXattrs(entry, losses),
+    xattrsLength: 0,
     number: 0,
     position: 0,
     tailLength: 0,
     block: 0,
+    compressed: undefined,
+    external: undefined,
+    shared: undefined,
   };
 }
 

@@ -1,4 +1,4 @@
-import { ACL_ENTRY_BYTES, ACL_VERSION_BYTES, isPosixAcl, namesSomeone } from "../posix-acl.js";
+import { ACL_ENTRY_BYTES, ACL_NO_ID, ACL_VERSION, ACL_VERSION_BYTES, isPosixAcl, namesSomeone } from "../posix-acl.js";
 
 /*
  * A POSIX ACL as ext4 keeps it: only entries that name someone have an id.
@@ -27,4 +27,27 @@ export function encodeAcl(value: Uint8Array): Uint8Array | undefined {
     }
   }
   return new Uint8Array(target.buffer, 0, length);
+}
+
+/** The form that `getxattr` gives, or nothing if the value is not what {@link encodeAcl} makes. */
+export function decodeAcl(value: Uint8Array): Uint8Array | undefined {
+  const source = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  if (value.length < ACL_VERSION_BYTES || source.getUint32(0, true) !== DISK_VERSION) return undefined;
+  const entries: number[] = [];
+  for (let at = ACL_VERSION_BYTES; at < value.length;) {
+    if (at + SHORT_ENTRY_BYTES > value.length) return undefined;
+    const tag = source.getUint16(at, true);
+    const length = SHORT_ENTRY_BYTES + (namesSomeone(tag) ? 4 : 0);
+    if (at + length > value.length) return undefined;
+    entries.push(tag, source.getUint16(at + 2, true), namesSomeone(tag) ? source.getUint32(at + 4, true) : ACL_NO_ID);
+    at += length;
+  }
+  const target = new DataView(new ArrayBuffer(ACL_VERSION_BYTES + (entries.length / 3) * ACL_ENTRY_BYTES));
+  target.setUint32(0, ACL_VERSION, true);
+  for (let index = 0, at = ACL_VERSION_BYTES; index < entries.length; index += 3, at += ACL_ENTRY_BYTES) {
+    target.setUint16(at, entries[index]!, true);
+    target.setUint16(at + 2, entries[index + 1]!, true);
+    target.setUint32(at + 4, entries[index + 2]!, true);
+  }
+  return new Uint8Array(target.buffer);
 }

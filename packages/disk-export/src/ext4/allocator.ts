@@ -5,14 +5,17 @@ import type { Geometry } from "./geometry.js";
 export interface Allocator {
   /** The next blocks that are not reserved, as few ranges as there can be. */
   take(count: number): BlockRange[];
+  /** Takes `count` blocks if the next are in one range; says whether it did. */
+  takeRun(count: number): boolean;
   /** Every free block before this one has been taken. */
   position(): number;
 }
 
-export function createAllocator({ reserved, blockCount }: Geometry): Allocator {
+export function createAllocator({ reserved, blockCount }: Pick<Geometry, "reserved" | "blockCount">): Allocator {
   let next = 0;
   let reservedIndex = 0;
 
+  /** Moves on to a free block, if that is not one, and gives where the free ones end. */
   function skipReserved(): number {
     for (;;) {
       const range = reserved[reservedIndex];
@@ -34,6 +37,11 @@ export function createAllocator({ reserved, blockCount }: Geometry): Allocator {
         missing -= length;
       }
       return ranges;
+    },
+    takeRun(count) {
+      if (skipReserved() - next < count) return false;
+      next += count;
+      return true;
     },
     position: () => next,
   };

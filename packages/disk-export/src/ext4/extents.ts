@@ -39,8 +39,10 @@ export interface MappedExtent {
 
 /** The blocks of a file in which its data lies, ascending and merged. Blocks of which no byte is data are holes. */
 export function dataRanges({ size, extents }: Entry): BlockRange[] {
+  // Nearly all files; an array that grows would keep room for more, of each of them.
+  if (extents === undefined) return size === 0 ? [] : [{ start: 0, length: Math.ceil(size / BLOCK_BYTES) }];
   const ranges: { start: number; length: number }[] = [];
-  for (const { offset, length } of extents ?? [{ offset: 0, length: size }]) {
+  for (const { offset, length } of extents) {
     if (length === 0) continue;
     const last = ranges.at(-1);
     const start = Math.floor(offset / BLOCK_BYTES);

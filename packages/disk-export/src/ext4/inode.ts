@@ -10,7 +10,7 @@ import {
   EXTRA_INODE_BYTES,
   INODE,
   INODE_BYTES,
-  INODE_FLAG_EXTENTS,
+  INODE_FLAG,
   INODE_MAP_BYTES,
   LINKS_MAX,
   SECONDS_MAX,
@@ -18,6 +18,8 @@ import {
   SECTORS_PER_BLOCK,
 } from "./layout.js";
 import type { Scratch } from "./scratch.js";
+import { countValueBlocks, writeValueFields } from "./value-inodes.js";
+import type { OwnValue } from "./value-inodes.js";
 import { writeInodeXattrs } from "./xattr.js";
 import type { XattrSplit } from "./xattr.js";
 import { fileMode, isDevice } from "../file-mode.js";
@@ -30,10 +32,12 @@ export interface Inode {
   /** Names; for a directory 2 and one for each directory in it. */
   links: number;
   sizeBytes: number;
-  /** Where contents lie within the inode; what is between is a hole. */
+  /** Where contents lie within the inode, until they are placed; what is between is a hole. */
   ranges: readonly BlockRange[];
   readonly directory: Directory | undefined;
   readonly xattrs: XattrSplit | undefined;
+  /** What an inode that is no file's holds. */
+  readonly value: OwnValue | undefined;
 
   /** Where contents lie on the disk, and the blocks that say so if the inode has no room. Placed. */
   extents: readonly MappedExtent[];
@@ -65,7 +69,7 @@ export function fitsInodeTime(seconds: number): boolean {
 /** Writes a placed inode into 256 zeroed bytes at `at`. All four times are the entry's mtime. */
 export function writeInode(scratch: Scratch, at: number, inode: Inode, seed: number): void {
   const { entry } = inode;
-  const mapped = entry.kind === "file" || entry.kind === "directory" || inode.ranges.length > 0;
+  const mapped = entry.kind === "file" || entry.kind === "directory" || inode.extents.length > 0;
   writeInodeHeader(scratch, at, {
     mode: fileMode(entry),
     uid: entry.uid,
@@ -75,7 +79,7 @@ export function writeInode(scratch: Scratch, at: number, inode: Inode, seed: num
     mtimeNanoseconds: entry.mtimeNanoseconds,
     links: entry.kind === "directory" && inode.links > LINKS_MAX ? 1 : inode.links,
     blockCount: countBlocks(inode),
-    flags: mapped ? INODE_FLAG_EXTENTS : 0,
+    flags: inodeFlags(inode, mapped),
     xattrBlock: inode.xattrBlock,
   });
 
@@ -83,7 +87,8 @@ export function writeInode(scratch: Scratch, at: number, inode: Inode, seed: num
   else if (entry.kind === "symlink") writeByteString(entry.linkTarget, scratch.bytes, at + INODE.blocks);
   else if (isDevice(entry)) writeDevice(scratch.view, at + INODE.blocks, entry);
 
-  if (inode.xattrs !== undefined) writeInodeXattrs(scratch, at, inode.xattrs.inode);
+  if (inode.value !== undefined) writeValueFields(scratch.view, at, inode.value, seed);
+  if (inode.xattrs !== undefined) writeInodeXattrs(scratch, at, inode.xattrs.inode, seed);
   sealInode(scratch, at, inode.number, seed);
 }
 
@@ -136,8 +141,18 @@ function writeDevice(view: DataView, at: number, { deviceMajor, deviceMinor }: E
   else view.setUint32(at + 4, (deviceMinor & 0xff) | (deviceMajor << 8) | ((deviceMinor & ~0xff) << 12), true);
 }
 
-function countBlocks(inode: Inode): number {
-  let count = inode.extentBlocks.length + (inode.xattrBlock === 0 ? 0 : 1);
-  for (const range of inode.ranges) count += range.length;
+function inodeFlags({ directory, value }: Inode, isMapped: boolean): number {
+  let flags: number = isMapped ? INODE_FLAG.extents : 0;
+  if (directory?.index !== undefined) flags |= INODE_FLAG.index;
+  if (value !== undefined) flags |= INODE_FLAG.value;
+  return flags;
+}
+
+/** Values of xattrs count here as well, wherever they are. */
+function countBlocks({ extentBlocks, xattrBlock, extents, xattrs }: Inode): number {
+  let count = extentBlocks.length + (xattrBlock === 0 ? 0 : 1);
+  for (const { length } of extents) count += length;
+  if (xattrs === undefined) return count;
+  for (const { own } of [...xattrs.inode, ...xattrs.block]) if (own !== undefined) count += countValueBlocks(own.bytes);
   return count;
 }

@@ -12,7 +12,8 @@
  *  block 0              1             ..         one a group each                              32768
  *
  * Contents are, in this order: directories, targets of long links and blocks of xattrs, files in the order in which their source is
- * read, the map of the resize inode. They fill the free blocks from the first on, without a gap.
+ * read, values of xattrs that have inodes of their own, the journal, the map of the resize inode. They fill the free blocks from the
+ * first on, without a gap.
  *
  * An inode:
  *
@@ -41,6 +42,7 @@ export const SUPERBLOCK_MAGIC = 0xef53;
 export const SUPERBLOCK = {
   inodeCount: 0x0,
   blockCount: 0x4,
+  rootBlockCount: 0x8,
   freeBlockCount: 0xc,
   freeInodeCount: 0x10,
   blockSizeLog: 0x18,
@@ -64,11 +66,14 @@ export const SUPERBLOCK = {
   uuid: 0x68,
   label: 0x78,
   reservedDescriptorBlocks: 0xce,
+  journalInode: 0xe0,
   hashSeed: 0xec,
   hashVersion: 0xfc,
+  journalBackupType: 0xfd,
   descriptorBytes: 0xfe,
   mountOptions: 0x100,
   makeTime: 0x108,
+  journalBackup: 0x10c,
   blockCountHigh: 0x150,
   freeBlockCountHigh: 0x158,
   extraInodeBytesMin: 0x15c,
@@ -80,9 +85,11 @@ export const SUPERBLOCK = {
 } as const;
 
 /** `s_feature_compat`. `resize_inode` is set only where blocks are reserved for it. */
-export const COMPAT = { extAttr: 0x8, resizeInode: 0x10, dirIndex: 0x20 } as const;
+export const COMPAT = { hasJournal: 0x4, extAttr: 0x8, resizeInode: 0x10, dirIndex: 0x20 } as const;
 /** `filetype | extents | 64bit | flex_bg` */
 export const INCOMPAT_FEATURES: number = 0x2 | 0x40 | 0x80 | 0x200;
+/** Set only where a value of an xattr has an inode of its own. */
+export const INCOMPAT_VALUE_INODES = 0x400;
 /** `sparse_super | large_file | huge_file | dir_nlink | extra_isize | metadata_csum` */
 export const RO_COMPAT_FEATURES: number = 0x1 | 0x2 | 0x8 | 0x20 | 0x40 | 0x400;
 /** `EXT4_DEFM_XATTR_USER | EXT4_DEFM_ACL`, as mke2fs sets them. */
@@ -116,6 +123,7 @@ export const GROUP_FLAG = { inodeUninit: 1, blockUninit: 2, tableZeroed: 4 } as 
 
 export const ROOT_INODE = 2;
 export const RESIZE_INODE = 7;
+export const JOURNAL_INODE = 8;
 /** The first that is not reserved; lost+found is there. */
 export const FIRST_INODE = 11;
 
@@ -135,6 +143,7 @@ export const INODE = {
   links: 0x1a,
   sectors: 0x1c,
   flags: 0x20,
+  version: 0x24,
   blocks: 0x28,
   xattrBlock: 0x68,
   sizeHigh: 0x6c,
@@ -154,7 +163,8 @@ export const INODE = {
 
 /** `i_block`: fifteen numbers, or an extent header and four extents, or a short link's target. */
 export const INODE_MAP_BYTES = 60;
-export const INODE_FLAG_EXTENTS = 0x80000;
+/** `i_flags`: a directory has an index, contents are mapped by extents, contents are the value of an xattr. */
+export const INODE_FLAG = { index: 0x1000, extents: 0x80000, value: 0x200000 } as const;
 
 /** Two bits of epoch beyond the signed 32 of 1970: 1901-12-13 to 2446-05-10. */
 export const SECONDS_MIN: number = -(2 ** 31);
@@ -166,8 +176,8 @@ export const NAME_MAX = 255;
 export const LINK_TARGET_MAX = 4095;
 /** Extents number a file's blocks in 32 bits, and the last number means none. */
 export const FILE_BYTES_MAX: number = (2 ** 32 - 1) * BLOCK_BYTES;
-/** Without `large_dir` a directory's size has 32 bits. */
-export const DIRECTORY_BLOCKS_MAX: number = 2 ** 32 / BLOCK_BYTES - 1;
+/** `XATTR_SIZE_MAX` of Linux. */
+export const XATTR_VALUE_MAX = 65536;
 export const DEVICE_MAJOR_MAX = 0xfff;
 export const DEVICE_MINOR_MAX = 0xfffff;
 

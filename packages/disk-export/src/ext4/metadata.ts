@@ -2,11 +2,13 @@ import type { Segment } from "../disk-plan.js";
 import type { Geometry } from "./geometry.js";
 import type { Groups } from "./groups.js";
 import { writeInode } from "./inode.js";
+import type { Inode } from "./inode.js";
 import {
   BLOCK_BYTES,
   BLOCKS_PER_GROUP,
   INODE_BYTES,
   INODES_PER_BLOCK,
+  JOURNAL_INODE,
   RESIZE_INODE,
   SUPERBLOCK_BYTES,
   SUPERBLOCK_OFFSET,
@@ -28,6 +30,8 @@ export interface Metadata {
   readonly seed: number;
   /** The resize inode's double-indirect block; undefined without a resize inode. */
   readonly resizeMapBlock: number | undefined;
+  /** Placed. */
+  readonly journal: Inode | undefined;
 }
 
 /** Everything in the file system's own blocks that is not zeros, in no order. */
@@ -86,11 +90,11 @@ function addInodeTable(segments: Segment[], metadata: Metadata, group: number): 
 }
 
 function encodeInodes(metadata: Metadata, firstInode: number, count: number): Uint8Array {
-  const { geometry, inodes, volume, seed, resizeMapBlock } = metadata;
+  const { geometry, inodes, volume, seed, resizeMapBlock, journal } = metadata;
   const scratch = createScratch(count * INODE_BYTES);
   for (let index = 0; index < count; index++) {
     const number = firstInode + index;
-    const inode = inodes[number];
+    const inode = number === JOURNAL_INODE ? journal : inodes[number];
     const at = index * INODE_BYTES;
     if (inode !== undefined) writeInode(scratch, at, inode, seed);
     else if (number === RESIZE_INODE && resizeMapBlock !== undefined) {

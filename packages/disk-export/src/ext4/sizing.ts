@@ -1,6 +1,8 @@
 import { DiskExportError } from "../errors.js";
 import { layOutGroups, leastBlockCount } from "./geometry.js";
 import type { Geometry } from "./geometry.js";
+import { countJournalBlocks } from "./journal.js";
+import type { JournalPolicy } from "./journal.js";
 import { BLOCK_BYTES, BLOCKS_MAX, BLOCKS_PER_GROUP } from "./layout.js";
 
 /** Left free on the smallest disk, so that mounting it for writing is of some use. */
@@ -8,28 +10,49 @@ const SPARE_BLOCKS = 16;
 const SPARE_INODES = 16;
 /** mke2fs's usual ratio, an inode for each 16 KiB. */
 const BLOCKS_PER_INODE = 4;
-/** Each reserved range may cut one more file in two, and an extent more takes at most a leaf and two levels of indexes. */
-const EXTENT_BLOCKS_PER_CUT = 3;
+/** The superblock counts them in 32 bits, and rounding up to whole tables adds some. */
+const INODES_MAX: number = 2 ** 32 - 2 ** 22;
+const RESERVED_PERCENT_MAX = 50;
 
 /** What a tree needs of a file system. */
 export interface Demand {
   /** Contents and xattr blocks. */
   readonly blocks: number;
-  /** Extent blocks, were every file's blocks contiguous. */
-  readonly extentBlocks: number;
   /** The highest inode number. */
   readonly inodes: number;
+  /**
+   * Exactly what is taken of a geometry: the above, a journal of so many blocks, and the blocks of extents, which depend on where
+   * reserved ones lie.
+   */
+  readonly blocksOn: (geometry: Geometry, journalBlocks: number) => number;
 }
 
 export interface Sizing {
   readonly sizeBytes?: number | undefined;
   readonly freeBytes?: number | undefined;
+  /** At least so many inodes, instead of what is usual. */
+  readonly inodes?: number | undefined;
+  /** How much of the disk only root may fill; 0 by default. */
+  readonly reservedPercent?: number | undefined;
+  /** `never` by default. */
+  readonly journal?: JournalPolicy | undefined;
 }
 
 /** A geometry, and the disk that it is on: which may be longer by a last group that was too small to have. */
 export interface Fit {
   readonly geometry: Geometry;
   readonly diskBlocks: number;
+  readonly journalBlocks: number;
+  /** Blocks that only root may fill. */
+  readonly rootBlocks: number;
+}
+
+/** What the search for a geometry asks for. */
+interface Wish {
+  readonly demand: Demand;
+  readonly journal: JournalPolicy;
+  readonly inodes: number | undefined;
+  readonly reservedPercent: number;
 }
 
 /**
@@ -38,17 +61,27 @@ export interface Fit {
  *
  * @throws {DiskExportError} `size_too_small` (with a size that suffices), `unsupported` over 16 TiB, `option_invalid`
  */
-export function fitGeometry(demand: Demand, { sizeBytes, freeBytes }: Sizing): Fit {
+export function fitGeometry(demand: Demand, sizing: Sizing): Fit {
+  const { sizeBytes, freeBytes, journal = "never", inodes, reservedPercent = 0 } = sizing;
+  requireInodes(demand, inodes);
+  requirePercent(reservedPercent);
+  const wish = { demand, journal, inodes, reservedPercent };
   if (sizeBytes !== undefined && freeBytes !== undefined) {
     throw new DiskExportError("option_invalid", "cannot plan ext4: sizeBytes and freeBytes exclude each other");
   }
   if (sizeBytes !== undefined) {
     const diskBlocks = wholeBlocks("sizeBytes", sizeBytes, Math.floor);
-    return { geometry: fitWithin(demand, diskBlocks), diskBlocks };
+    return completeFit(fitWithin(wish, diskBlocks), diskBlocks, wish);
   }
   const geometry =
-    freeBytes === undefined ? smallest(demand) : withFree(demand, wholeBlocks("freeBytes", freeBytes, Math.ceil));
-  return { geometry, diskBlocks: geometry.blockCount };
+    freeBytes === undefined ? smallest(wish) : withFree(wish, wholeBlocks("freeBytes", freeBytes, Math.ceil));
+  return completeFit(geometry, geometry.blockCount, wish);
+}
+
+function completeFit(geometry: Geometry, diskBlocks: number, { journal, reservedPercent }: Wish): Fit {
+  const { blockCount } = geometry;
+  const rootBlocks = countRootBlocks(blockCount, reservedPercent);
+  return { geometry, diskBlocks, journalBlocks: countJournalBlocks(blockCount, journal), rootBlocks };
 }
 
 /** What the kernel keeps back from others than root for its own extents (`ext4_calculate_resv_clusters`). */
@@ -56,23 +89,24 @@ export function kernelReserve(blockCount: number): number {
   return Math.min(Math.floor(blockCount / 50), 4096);
 }
 
-function smallest(demand: Demand): Geometry {
-  return growUntilFit(demand, { freeBlocks: () => 0, inodes: () => leanInodes(demand) });
+function smallest(wish: Wish): Geometry {
+  return growUntilFit(wish, { freeBlocks: () => 0, inodes: () => leanInodes(wish) });
 }
 
-function withFree(demand: Demand, freeBlocks: number): Geometry {
-  return growUntilFit(demand, {
-    freeBlocks: (blockCount) => freeBlocks + kernelReserve(blockCount),
-    inodes: (blockCount) => usualInodes(demand, blockCount),
+function withFree(wish: Wish, freeBlocks: number): Geometry {
+  return growUntilFit(wish, {
+    freeBlocks: (blockCount) =>
+      freeBlocks + kernelReserve(blockCount) + countRootBlocks(blockCount, wish.reservedPercent),
+    inodes: (blockCount) => usualInodes(wish, blockCount),
   });
 }
 
 /** Every pass asks for what the last geometry lacked; the blocks that the last one has too many are cut off. */
 function growUntilFit(
-  demand: Demand,
+  wish: Wish,
   want: { freeBlocks: (blockCount: number) => number; inodes: (blockCount: number) => number },
 ): Geometry {
-  let blockCount = demand.blocks + demand.extentBlocks + SPARE_BLOCKS;
+  let blockCount = wish.demand.blocks + SPARE_BLOCKS;
   let fitting: Geometry | undefined;
   for (;;) {
     if (blockCount > BLOCKS_MAX) {
@@ -81,7 +115,7 @@ function growUntilFit(
     }
     const inodes = want.inodes(blockCount);
     const geometry = layOutGroups(blockCount, inodes);
-    const needed = blocksNeeded(geometry, demand) + want.freeBlocks(blockCount);
+    const needed = blocksNeeded(geometry, wish) + want.freeBlocks(blockCount);
     const least = Math.max(needed, leastUnlessAlone(geometry, inodes));
     if (least > blockCount) {
       if (fitting !== undefined) return fitting;
@@ -94,13 +128,15 @@ function growUntilFit(
 }
 
 /** Inodes in the usual ratio where there is room, else as few as the tree needs. */
-function fitWithin(demand: Demand, diskBlocks: number): Geometry {
-  for (const inodes of [usualInodes(demand, diskBlocks), leanInodes(demand)]) {
+function fitWithin(wish: Wish, diskBlocks: number): Geometry {
+  for (const inodes of [usualInodes(wish, diskBlocks), leanInodes(wish)]) {
     const geometry = layOutWithin(diskBlocks, inodes);
-    if (geometry !== undefined && blocksNeeded(geometry, demand) <= geometry.blockCount) return geometry;
+    if (geometry !== undefined && blocksNeeded(geometry, wish) <= geometry.blockCount) return geometry;
   }
-  const needed = smallest(demand).blockCount * BLOCK_BYTES;
-  const asked = `the tree needs ${needed} bytes, the size is ${diskBlocks * BLOCK_BYTES}`;
+  const { blockCount } = smallest(wish);
+  const journalBytes = countJournalBlocks(blockCount, wish.journal) * BLOCK_BYTES;
+  const withJournal = journalBytes > 0 ? ` with a journal of ${journalBytes}` : "";
+  const asked = `the tree needs ${blockCount * BLOCK_BYTES} bytes${withJournal}, the size is ${diskBlocks * BLOCK_BYTES}`;
   throw new DiskExportError("size_too_small", `cannot plan ext4: ${asked}`);
 }
 
@@ -120,22 +156,44 @@ function leastUnlessAlone(geometry: Geometry, inodes: number): number {
   return least <= BLOCKS_PER_GROUP ? 0 : least;
 }
 
-function blocksNeeded(geometry: Geometry, demand: Demand): number {
-  const cuts = geometry.reserved.length - 1;
-  const resizeMap = geometry.reservedDescriptorBlocks > 0 ? 1 : 0;
-  const contents = demand.blocks + demand.extentBlocks + cuts * EXTENT_BLOCKS_PER_CUT + resizeMap;
-  return geometry.reservedBlockCount + contents + SPARE_BLOCKS;
+function blocksNeeded(geometry: Geometry, { demand, journal }: Wish): number {
+  const { blockCount, reservedBlockCount, reservedDescriptorBlocks } = geometry;
+  const resizeMap = reservedDescriptorBlocks > 0 ? 1 : 0;
+  const contents = demand.blocksOn(geometry, countJournalBlocks(blockCount, journal));
+  return reservedBlockCount + contents + resizeMap + SPARE_BLOCKS;
 }
 
-function leanInodes(demand: Demand): number {
-  return demand.inodes + SPARE_INODES;
+function countRootBlocks(blockCount: number, reservedPercent: number): number {
+  return Math.floor((blockCount * reservedPercent) / 100);
+}
+
+function leanInodes({ demand, inodes }: Wish): number {
+  return inodes ?? demand.inodes + SPARE_INODES;
 }
 
 /** The usual ratio for the whole disk, and at least for what is beside the tree. */
-function usualInodes(demand: Demand, blockCount: number): number {
-  const besideTree = Math.max(blockCount - demand.blocks, 0);
-  const inodes = Math.max(leanInodes(demand) + besideTree / BLOCKS_PER_INODE, blockCount / BLOCKS_PER_INODE);
+function usualInodes(wish: Wish, blockCount: number): number {
+  if (wish.inodes !== undefined) return wish.inodes;
+  const besideTree = Math.max(blockCount - wish.demand.blocks, 0);
+  const inodes = Math.max(leanInodes(wish) + besideTree / BLOCKS_PER_INODE, blockCount / BLOCKS_PER_INODE);
   return Math.ceil(inodes);
+}
+
+function requireInodes(demand: Demand, inodes: number | undefined): void {
+  if (inodes === undefined) return;
+  if (!Number.isSafeInteger(inodes) || inodes < 0 || inodes > INODES_MAX) {
+    const limit = `not a whole number from 0 to ${INODES_MAX}`;
+    throw new DiskExportError("option_invalid", `cannot plan ext4 with ${inodes} inodes: ${limit}`);
+  }
+  if (inodes >= demand.inodes) return;
+  const needed = `the tree needs ${demand.inodes}`;
+  throw new DiskExportError("size_too_small", `cannot plan ext4 with ${inodes} inodes: ${needed}`);
+}
+
+function requirePercent(reservedPercent: number): void {
+  if (reservedPercent >= 0 && reservedPercent <= RESERVED_PERCENT_MAX) return;
+  const limit = `not from 0 to ${RESERVED_PERCENT_MAX}`;
+  throw new DiskExportError("option_invalid", `cannot reserve ${reservedPercent} percent: ${limit}`);
 }
 
 function wholeBlocks(name: string, bytes: number, round: (value: number) => number): number {

@@ -7,6 +7,7 @@ import { baseName, shownPath } from "../entry-path.js";
 import { DiskExportError } from "../errors.js";
 import { createDirectory, packDirectory } from "./directory.js";
 import type { Directory } from "./directory.js";
+import { LEAVES_MAX } from "./directory-index.js";
 import { dataRanges } from "./extents.js";
 import { fitsInodeTime, isShortTarget } from "./inode.js";
 import type { Inode } from "./inode.js";
@@ -14,7 +15,6 @@ import {
   BLOCK_BYTES,
   DEVICE_MAJOR_MAX,
   DEVICE_MINOR_MAX,
-  DIRECTORY_BLOCKS_MAX,
   FILE_BYTES_MAX,
   FIRST_INODE,
   LINK_TARGET_MAX,
@@ -22,6 +22,10 @@ import {
   NAME_MAX,
   ROOT_INODE,
 } from "./layout.js";
+import { createNameHash } from "./name-hash.js";
+import { lostAndFoundEntry, namelessEntry } from "./own-entries.js";
+import { countValueBlocks, createValueCollector } from "./value-inodes.js";
+import type { OwnValue, ValueCollector } from "./value-inodes.js";
 import { splitXattrs } from "./xattr.js";
 import { isDevice } from "../file-mode.js";
 import type { LossCollector } from "../losses.js";
@@ -44,13 +48,15 @@ export interface ReadInodesOptions extends CallOptions {
 }
 
 /**
- * The inodes of a tree, numbered in the order of their first names; none has a place yet. A directory `/lost+found` has the number
- * that it has everywhere, 11: the tree's own, else an empty one is added.
+ * The inodes of a tree, numbered in the order of their first names, then those of large xattrs' values; none has a place yet, and
+ * directories are yet to be packed. A directory `/lost+found` has the number that it has everywhere, 11: the tree's own, else an empty
+ * one is added.
  *
  * @throws {DiskExportError} `unsupported`, `tree_invalid`
  */
 export async function readInodes(tree: FileTree, options: ReadInodesOptions): Promise<InodeTable> {
   const { losses, identity, signal } = options;
+  const values = createValueCollector();
   const numbered: (Inode | undefined)[] = [];
   const byTreeNumber: Inode[] = [];
   const ancestry = createAncestry<OpenDirectory>();
@@ -65,7 +71,7 @@ export async function readInodes(tree: FileTree, options: ReadInodesOptions): Pr
     if (inode === undefined) {
       const isLostAndFound = entry.path === LOST_AND_FOUND && entry.kind === "directory";
       const number = parent === undefined ? ROOT_INODE : isLostAndFound ? FIRST_INODE : next++;
-      inode = createInode(number, entry, parent?.inode, losses);
+      inode = createInode(number, entry, parent?.inode, { losses, values });
       byTreeNumber[entry.inode] = inode;
       numbered[number] = inode;
     }
@@ -77,12 +83,36 @@ export async function readInodes(tree: FileTree, options: ReadInodesOptions): Pr
   const root = numbered[ROOT_INODE];
   if (root?.directory === undefined) throw new DiskExportError("tree_invalid", "cannot read a tree: it has no root");
   if (own === undefined) {
-    const inode = createInode(FIRST_INODE, lostAndFoundEntry(options.epochSeconds), root, losses);
+    const inode = createInode(FIRST_INODE, lostAndFoundEntry(LOST_AND_FOUND, options.epochSeconds), root, {
+      losses,
+      values,
+    });
     numbered[FIRST_INODE] = inode;
     insertLostAndFound({ inode: root, directory: root.directory }, inode);
   }
-  for (const inode of numbered) if (inode !== undefined) finishInode(inode);
+  for (const inode of numbered) if (inode !== undefined) requireLinks(inode);
+  for (const value of values.list()) numbered.push(createValueInode(numbered.length, value));
   return numbered;
+}
+
+/**
+ * Gives the directories of a tree their contents.
+ * @param hashSeed sixteen bytes; large directories are in the order of a hash that begins with them
+ * @throws {DiskExportError} `unsupported`
+ */
+export function packDirectories(inodes: InodeTable, hashSeed: Uint8Array): void {
+  const nameHash = createNameHash(hashSeed);
+  for (const inode of inodes) {
+    if (inode?.directory === undefined) continue;
+    const blockCountMin = inode.number === FIRST_INODE ? LOST_AND_FOUND_BLOCKS : 1;
+    const blockCount = packDirectory(inode.directory, { blockCountMin, nameHash });
+    const leafCount = inode.directory.blockStarts.length;
+    if (leafCount > LEAVES_MAX) {
+      throw unsupported(inode.entry, `its names take ${leafCount} blocks, the limit is ${LEAVES_MAX}`);
+    }
+    inode.sizeBytes = blockCount * BLOCK_BYTES;
+    inode.ranges = [{ start: 0, length: blockCount }];
+  }
 }
 
 interface OpenDirectory {
@@ -90,7 +120,12 @@ interface OpenDirectory {
   readonly directory: Directory;
 }
 
-function createInode(number: number, entry: Entry, parent: Inode | undefined, losses: LossCollector): Inode {
+function createInode(
+  number: number,
+  entry: Entry,
+  parent: Inode | undefined,
+  { losses, values }: { readonly losses: LossCollector; readonly values: ValueCollector },
+): Inode {
   requireSupported(entry);
   if (!fitsInodeTime(entry.mtimeSeconds)) losses.add("times before 1901-12-13 or after 2446-05-10", entry.path);
   const isDirectory = entry.kind === "directory";
@@ -102,7 +137,31 @@ function createInode(number: number, entry: Entry, parent: Inode | undefined, lo
     sizeBytes: entry.kind === "file" ? entry.size : entry.linkTarget.length,
     ranges: entry.kind === "file" ? dataRanges(entry) : hasTargetBlock ? [{ start: 0, length: 1 }] : NONE,
     directory: isDirectory ? createDirectory(parent) : undefined,
-    xattrs: splitXattrs(entry, losses),
+    xattrs: splitXattrs(entry, { losses, values }),
+    value: undefined,
+    extents: NONE,
+    extentBlocks: NONE,
+    xattrBlock: 0,
+  };
+}
+
+function createValueInode(number: number, value: OwnValue): Inode {
+  value.inodeNumber = number;
+  const entry = namelessEntry(value.bytes.length, 0);
+  return { ...createNamelessInode(number, entry, countValueBlocks(value.bytes)), value };
+}
+
+/** An inode that nothing but the file system itself leads to. */
+export function createNamelessInode(number: number, entry: Entry, blockCount: number): Inode {
+  return {
+    number,
+    entry,
+    links: 1,
+    sizeBytes: entry.size,
+    ranges: [{ start: 0, length: blockCount }],
+    directory: undefined,
+    xattrs: undefined,
+    value: undefined,
     extents: NONE,
     extentBlocks: NONE,
     xattrBlock: 0,
@@ -129,19 +188,11 @@ function insertLostAndFound({ inode: root, directory }: OpenDirectory, inode: In
   root.links += 1;
 }
 
-/** What is known only after the last entry. */
-function finishInode(inode: Inode): void {
-  const { entry, directory, links } = inode;
-  if (directory === undefined) {
-    if (links > LINKS_MAX) throw unsupported(entry, `it has ${links} names, the limit is ${LINKS_MAX}`);
-    return;
+/** Known only after the last entry. */
+function requireLinks({ entry, directory, links }: Inode): void {
+  if (directory === undefined && links > LINKS_MAX) {
+    throw unsupported(entry, `it has ${links} names, the limit is ${LINKS_MAX}`);
   }
-  const blockCount = packDirectory(directory, inode.number === FIRST_INODE ? LOST_AND_FOUND_BLOCKS : 1);
-  if (blockCount > DIRECTORY_BLOCKS_MAX) {
-    throw unsupported(entry, `its names take ${blockCount} blocks, the limit is ${DIRECTORY_BLOCKS_MAX}`);
-  }
-  inode.sizeBytes = blockCount * BLOCK_BYTES;
-  inode.ranges = [{ start: 0, length: blockCount }];
 }
 
 function requireSupported(entry: Entry): void {
@@ -161,24 +212,4 @@ function requireSupported(entry: Entry): void {
 
 function unsupported(entry: Entry, why: string): DiskExportError {
   return new DiskExportError("unsupported", `cannot hold ${shownPath(entry)} in ext4: ${why}`);
-}
-
-function lostAndFoundEntry(epochSeconds: number): Entry {
-  return {
-    path: LOST_AND_FOUND,
-    kind: "directory",
-    mode: 0o700,
-    uid: 0,
-    gid: 0,
-    mtimeSeconds: epochSeconds,
-    mtimeNanoseconds: 0,
-    xattrs: new Map(),
-    size: 0,
-    linkTarget: "",
-    deviceMajor: 0,
-    deviceMinor: 0,
-    inode: -1,
-    links: 1,
-    locality: 0,
-  };
 }
