@@ -70,6 +70,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/cat.js")).catCommand(),
   },
   {
+    name: "diff",
+    description: "compare two file trees: images, disks, directories, layers",
+    load: async () => (await import("./commands/diff.js")).diffCommand(),
+  },
+  {
     name: "layer",
     description: "look into a layer's blob, convert it, verify it",
     load: async () => (await import("./commands/layer.js")).layerCommand(),

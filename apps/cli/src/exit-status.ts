@@ -46,6 +46,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   document_too_large: EXIT.verification,
   not_image: EXIT.verification,
   tree_invalid: EXIT.verification,
+  disk_invalid: EXIT.verification,
   tar_invalid: EXIT.verification,
   layer_invalid: EXIT.verification,
   layer_limit: EXIT.verification,

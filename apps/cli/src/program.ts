@@ -8,6 +8,8 @@ export async function createProgram(args: readonly string[]): Promise<Command> {
   const program = new Command("lamella")
     .description("From a container image to a bootable disk: no root, no Docker, no mkfs.")
     .version(VERSION)
+    // `disk empty` has options of its own by the names of those of `disk`.
+    .enablePositionalOptions()
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText(
       "after",

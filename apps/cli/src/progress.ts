@@ -10,6 +10,8 @@ const LINE_INTERVAL_MS = 10_000;
 /** Shows on stderr how a piece of work goes on: bars on a terminal, a line each ten seconds elsewhere, or JSON lines. */
 export interface ProgressDisplay {
   layer(event: LayerProgress): void;
+  /** A pass over all data before a disk is written. */
+  plan(doneBytes: number, totalBytes: number): void;
   disk(doneBytes: number, totalBytes: number): void;
   stop(): void;
 }
@@ -24,6 +26,7 @@ function jsonLines(): ProgressDisplay {
   const line = (event: object): void => void process.stderr.write(`${JSON.stringify(event)}\n`);
   return {
     layer: (event) => line({ phase: "pull", ...event }),
+    plan: (doneBytes, totalBytes) => line({ phase: "plan", doneBytes, totalBytes }),
     disk: (doneBytes, totalBytes) => line({ phase: "disk", doneBytes, totalBytes }),
     stop: () => undefined,
   };
@@ -50,6 +53,7 @@ function fromTotals(show: (doneBytes: number, totalBytes: number) => void): Prog
         events.reduce((sum, { totalBytes }) => sum + totalBytes, 0),
       );
     },
+    plan: show,
     disk: show,
     stop: () => undefined,
   };
@@ -76,6 +80,7 @@ function bars(): ProgressDisplay {
   return {
     layer: ({ layer, doneBytes, totalBytes }) =>
       update(layer.slice("sha256:".length, "sha256:".length + 12), doneBytes, totalBytes),
+    plan: (doneBytes, totalBytes) => update("plan".padEnd(12), doneBytes, totalBytes),
     disk: (doneBytes, totalBytes) => update("disk".padEnd(12), doneBytes, totalBytes),
     stop: () => multi.stop(),
   };

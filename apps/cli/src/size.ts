@@ -10,6 +10,12 @@ export function parseSize(text: string): number {
   return bytes;
 }
 
+/** A whole number from 0. */
+export function parseCount(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("expected a whole number");
+  return Number(text);
+}
+
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /** `1.2 GiB`: for people. */

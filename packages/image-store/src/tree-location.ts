@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { openDisk } from "@lamella/disk-export";
 import { type FileTree, mergeLayers } from "@lamella/layer-format";
 import { decompress, openDirectoryTree, openLayer, openLayerFile, writeLayer } from "@lamella/layer-format/node";
 import type { CallOptions } from "@lamella/refs";
@@ -11,16 +12,17 @@ import { ImageStoreError } from "./errors.js";
 import { LOCATION_FORMS } from "./image-location.js";
 
 /** What a file tree is named with, in words for a help text. */
-export const TREE_FORMS: string = `${LOCATION_FORMS}; or dir:DIR, layer:FILE`;
+export const TREE_FORMS: string = `${LOCATION_FORMS}; or dir:DIR, layer:FILE, disk:FILE`;
 
 const OPENERS: Readonly<Record<string, (path: string, options: CallOptions) => Promise<FileTree>>> = {
   "dir:": openDirectoryTree,
+  "disk:": openDisk,
   "layer:": openLayerTree,
 };
 
 /**
- * Opens a file tree that is no image: `dir:DIR`, a directory of this machine, or `layer:FILE`, one layer's blob of any compression
- * without those below it. Whoever opened it closes it. Undefined for a text that names an image.
+ * Opens a file tree that is no image: `dir:DIR`, a directory of this machine; `layer:FILE`, one layer's blob of any compression
+ * without those below it; or `disk:FILE`, an ext4 or EROFS disk. Whoever opened it closes it. Undefined for a text that names an image.
  *
  * The files of a layer are spooled where temporary files go (`TMPDIR`), nameless: nothing is left of them, whatever happens.
  *

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { planDisk, writeDisk } from "@lamella/disk-export";
 import type { FileTree } from "@lamella/layer-format";
 import { createLayerFile, packLayer } from "@lamella/layer-format/node";
 import { memoryTree } from "@lamella/layer-format/testing";
@@ -66,18 +67,29 @@ describe("openNamedTree()", () => {
     },
   );
 
+  it.each(["ext4", "erofs"] as const)("opens a disk of %s", async (format) => {
+    const path = join(work, "disk");
+    const source = memoryTree([
+      { path: "etc/motd", content: "hello" },
+      { path: "link", linkTarget: "etc" },
+    ]);
+    await writeDisk(await planDisk(source, { format }), path);
+    await using tree = await openNamedTree(`disk:${path}`);
+    expect(await described(tree)).toEqual(SAMPLE);
+  });
+
   it("leaves nothing behind of what is no layer", async () => {
     writeFileSync(join(work, "bad"), Buffer.alloc(512, 1));
     await expect(openNamedTree(`layer:${join(work, "bad")}`)).rejects.toMatchObject({ code: "tar_invalid" });
     expect(readdirSync(join(work, "tmp"))).toEqual([]);
   });
 
-  it.each(["alpine", "oci:dir", "disk:x", "registry.example/dir:x"])("leaves %s to others", async (text) => {
+  it.each(["alpine", "oci:dir", "registry.example/dir:x"])("leaves %s to others", async (text) => {
     expect(await openNamedTree(text)).toBeUndefined();
   });
 
   it("says what is missing or wrong", async () => {
-    for (const scheme of ["dir", "layer"]) {
+    for (const scheme of ["dir", "layer", "disk"]) {
       await expect(openNamedTree(`${scheme}:`)).rejects.toMatchObject({ code: "source_invalid" });
       await expect(openNamedTree(`${scheme}:${work}/none`)).rejects.toMatchObject({ code: "not_found" });
     }
