@@ -3,33 +3,17 @@
  * Every line is a median of five and a ratio to the peer; nothing here decides a test.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { startFixtureRegistry } from "@lamella/fixtures";
 
+import { withFreshFileSystem } from "./fresh-file-system.mjs";
 import { ROUNDS, takeTurns } from "./rounds.mjs";
 import { shell } from "./shell.mjs";
 
 const LAMELLA = fileURLToPath(import.meta.resolve("../../apps/cli/dist/lamella.mjs"));
-
-/** Runs `use` with a directory on a new ext4 of its own, so that no measure pays for what lay there before. */
-async function withFreshFileSystem(use) {
-  const place = mkdtempSync(join(tmpdir(), "lamella-bench-"));
-  const image = `${place}.ext4`;
-  execFileSync("truncate", ["-s", "16G", image]);
-  execFileSync("mke2fs", ["-q", "-t", "ext4", image]);
-  execFileSync("mount", ["-o", "loop", image, place]);
-  try {
-    await use(place);
-  } finally {
-    execFileSync("umount", [place]);
-    rmSync(place, { recursive: true });
-    rmSync(image);
-  }
-}
 
 /** Each contender starts from an empty directory. */
 async function compare(title, place, ours, peer) {

@@ -13,6 +13,7 @@ import (
 	"context"
 	"log"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -20,8 +21,12 @@ import (
 
 	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
 	"github.com/containerd/containerd/contrib/snapshotservice"
+	"github.com/containerd/containerd/reference"
+	"github.com/containerd/containerd/remotes/docker"
 	"github.com/containerd/stargz-snapshotter/fs"
 	"github.com/containerd/stargz-snapshotter/fs/config"
+	"github.com/containerd/stargz-snapshotter/fs/layer"
+	"github.com/containerd/stargz-snapshotter/fs/source"
 	"github.com/containerd/stargz-snapshotter/snapshot"
 	"google.golang.org/grpc"
 )
@@ -39,7 +44,12 @@ func serve(socket, root string) error {
 	ended, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	onDemand := config.Config{NoPrefetch: true, NoBackgroundFetch: true, NoPrometheus: true}
-	filesystem, err := fs.NewFilesystem(filepath.Join(root, "stargz"), onDemand)
+	filesystem, err := fs.NewFilesystem(
+		filepath.Join(root, "stargz"),
+		onDemand,
+		fs.WithGetSources(source.FromDefaultLabels(registryHosts)),
+		fs.WithOverlayOpaqueType(layer.OverlayOpaqueTrusted),
+	)
 	if err != nil {
 		return err
 	}
@@ -61,4 +71,11 @@ func serve(socket, root string) error {
 		return err
 	}
 	return snapshotter.Close()
+}
+
+func registryHosts(image reference.Spec) ([]docker.RegistryHost, error) {
+	// The library takes the transport out of the client, so that its default would not do.
+	client := &http.Client{Transport: http.DefaultTransport}
+	hosts := docker.ConfigureDefaultRegistries(docker.WithClient(client), docker.WithPlainHTTP(docker.MatchLocalhost))
+	return hosts(image.Hostname())
 }

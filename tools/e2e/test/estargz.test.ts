@@ -3,15 +3,36 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { fixtures, missingForFixtures } from "@lamella/fixtures";
-import { missing, runCommand, unpackWithUmoci, withContainerd } from "@lamella/oracles";
+import {
+  type CommandResult,
+  compareTrees,
+  containerdClampsTime,
+  describeDifferences,
+  type Difference,
+  missing,
+  runCommand,
+  umociDropsEmptyXattr,
+  unpackWithUmoci,
+  withContainerd,
+} from "@lamella/oracles";
 import type { WrittenEstargz } from "@lamella/layer-format/node";
 import { digestOf } from "@lamella/refs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { blobPath, checkLayer, convertLayer, layersOf, writeImage } from "./estargz-image.js";
+import {
+  blobPath,
+  checkLayer,
+  convertLayer,
+  layersOf,
+  nameThatIsNoText,
+  withTocTree,
+  writeImage,
+} from "./estargz-image.js";
+import { mergeTars, treeRecords } from "./layer-stack-image.js";
 
 const MINUTES = 60_000;
-const reason = missing(["root", "ctr-remote", "containerd", "buildah", "umoci", "tar"]) ?? missingForFixtures();
+const reason =
+  missing(["root", "ctr-remote", "containerd", "buildah", "skopeo", "umoci", "tar", "python3"]) ?? missingForFixtures();
 
 describe.skipIf(reason !== undefined)(`layers with a table of contents (${reason ?? "of and for real tools"})`, () => {
   let work = "";
@@ -22,6 +43,12 @@ describe.skipIf(reason !== undefined)(`layers with a table of contents (${reason
     nodeApp = (await fixtures(["node-app"])).layout("node-app");
   }, 10 * MINUTES);
   afterAll(() => rm(work, { recursive: true, force: true }));
+
+  /** Its storage is ours alone. */
+  function buildah(...parameters: string[]): Promise<CommandResult> {
+    const storage = ["--root", join(work, "storage"), "--runroot", join(work, "run"), "--storage-driver", "vfs"];
+    return runCommand("buildah", [...storage, ...parameters], { cwd: work, accept: [0] });
+  }
 
   it(
     "of eStargz as ctr-remote makes it are what their tars say, chunk by chunk",
@@ -57,10 +84,6 @@ describe.skipIf(reason !== undefined)(`layers with a table of contents (${reason
       const noise = Buffer.from(Array.from({ length: 500_000 }, (_, index) => (index * index * 7919) >> 9));
       await writeFile(join(context, "data", "noise"), Buffer.concat([noise, Buffer.alloc(300_000), noise]));
       await writeFile(join(context, "Dockerfile"), "FROM scratch\nCOPY data /data\n");
-      const buildah = (...parameters: string[]): Promise<unknown> => {
-        const storage = ["--root", join(work, "storage"), "--runroot", join(work, "run"), "--storage-driver", "vfs"];
-        return runCommand("buildah", [...storage, ...parameters], { accept: [0] });
-      };
       await buildah("bud", "--isolation", "chroot", "-t", "sample", context);
       await buildah("push", "--compression-format", "zstd:chunked", "sample", `oci:${layout}:sample`);
       const layers = await layersOf(layout, "sample");
@@ -134,6 +157,59 @@ describe.skipIf(reason !== undefined)(`layers with a table of contents (${reason
       }));
 
     it(
+      "are converted by ctr-remote to layers that have the same tree",
+      async () => {
+        const [archive, converted] = [await packed(image()), join(work, "converted")];
+        await withContainerd({ root: join(work, "containerd-convert") }, async ({ ctrRemote }) => {
+          await ctrRemote(["images", "import", "--base-name", "test.invalid/image", archive]);
+          const names = ["test.invalid/image:latest", "test.invalid/image:converted"];
+          await ctrRemote(["images", "optimize", "--no-optimize", "--oci", ...names]);
+          await ctrRemote(["images", "export", `${converted}.tar`, "test.invalid/image:converted"]);
+        });
+        await mkdir(converted);
+        await runCommand("tar", ["-C", converted, "-xf", `${converted}.tar`], { accept: [0] });
+        const layers = await layersOf(converted, "converted");
+        expect(layers.map(({ digest }) => digest)).not.toEqual(written.map(({ digest }) => digest));
+        for (const descriptor of layers) {
+          const checked = await checkLayer(blobPath(converted, descriptor.digest), descriptor);
+          expect(checked.toc).toMatchObject({ format: "estargz", isVouchedFor: true });
+        }
+        await withTocTree(image(), "latest", (ours) =>
+          withTocTree(converted, "converted", async (theirs) => {
+            const comparison = await compareTrees(treeRecords(ours), treeRecords(theirs), {
+              ignore: [nameThatIsNoText],
+            });
+            expect(describeDifferences(comparison)).toBe("");
+            expect(comparison.entryCount).toBeGreaterThan(100);
+            expect(comparison.ignoredCounts).toEqual([2]);
+          }),
+        );
+      },
+      2 * MINUTES,
+    );
+
+    it(
+      "are plain gzip to skopeo and buildah",
+      async () => {
+        const plain = join(work, "plain");
+        await runCommand("skopeo", ["copy", "--dest-decompress", `oci:${image()}:latest`, `dir:${plain}`], {
+          accept: [0],
+        });
+        const tars = await Promise.all(written.map(({ diffID }) => readFile(join(plain, diffID.split(":")[1] ?? ""))));
+        expect(tars.map((tar) => digestOf(tar))).toEqual(written.map(({ diffID }) => diffID));
+        // By a relative path: buildah makes a name of it, which may have no capitals.
+        await buildah("from", "--quiet", "--name", "sample", "oci:image:latest");
+        const directory = (await buildah("mount", "sample")).output.trim();
+        const ignore = [umociDropsEmptyXattr, containerdClampsTime, rootOfStorage, linkedSymlink];
+        const comparison = await compareTrees(directory, treeRecords(await mergeTars(tars)), { ignore });
+        expect(describeDifferences(comparison)).toBe("");
+        expect(comparison.entryCount).toBeGreaterThan(100);
+        expect(comparison.ignoredCounts).toEqual([1, 1, 2, 3]);
+      },
+      2 * MINUTES,
+    );
+
+    it(
       "are taken by ctr-remote to be used again in an optimised image, and unpacked by containerd and umoci as gzip",
       async () => {
         const archive = await packed(image());
@@ -154,3 +230,13 @@ describe.skipIf(reason !== undefined)(`layers with a table of contents (${reason
     );
   });
 });
+
+/** No layer has an entry for the root: buildah makes one with a mode of its own. */
+function rootOfStorage({ path }: Difference): boolean {
+  return path === "";
+}
+
+/** The driver "vfs" copies layer on layer, and separates the names of a symlink. */
+function linkedSymlink({ path, field }: Difference): boolean {
+  return path.startsWith("odd/links/sym") && (field === "links" || field === "linkOf");
+}

@@ -36,6 +36,17 @@ export async function* fixtureLayers(path: string): AsyncGenerator<TarReading> {
   }
 }
 
+/** Unpacks the layers of a layout's image `latest` into a directory; the paths of their tars, base first. */
+export async function layerTars(layout: string, directory: string): Promise<string[]> {
+  const digests = await layerDigests(layout, ["latest"]);
+  const tars = digests.map((_, at) => join(directory, `${at}.tar`));
+  for (const [at, digest] of digests.entries()) {
+    const blob = createReadStream(blobPath(layout, digest), { highWaterMark: CHUNK_BYTES });
+    await pipeline(Readable.from(decompress(blob)), createWriteStream(tars[at]!));
+  }
+  return tars;
+}
+
 async function layerDigests(layout: string, tags: readonly string[]): Promise<string[]> {
   const { manifests } = JSON.parse(await readFile(join(layout, "index.json"), "utf8")) as { manifests: Descriptor[] };
   const named = manifests.filter(({ annotations }) =>

@@ -41,7 +41,8 @@ export function mergeTars(tars: readonly Uint8Array[]): Promise<FileTree> {
   return mergeLayers(tars.map(layerOf));
 }
 
-function layerOf(tar: Uint8Array): Layer {
+/** A layer whose tar is in memory. */
+export function layerOf(tar: Uint8Array): Layer {
   const { entries, refusal } = readTar([tar], { keepContents: true });
   if (refusal !== undefined) throw new Error(refusal.message);
   const contents = Buffer.concat(entries.map((read) => read.contents));

@@ -6,6 +6,7 @@ import type { CallOptions } from "./command.js";
 import { runCommand } from "./command.js";
 import type { Kernel } from "./debian-kernel.js";
 import { extendedInitramfs, mountingInitramfs } from "./initramfs.js";
+import type { VerityRequest } from "./initramfs.js";
 
 const CONSOLE_CHARACTERS = 256 * 1024;
 
@@ -18,7 +19,13 @@ export interface BootRequest extends CallOptions {
    * - `cpio`: the archive is the initramfs.
    */
   format: "ext4" | "erofs" | "cpio";
+  /** More EROFS disks, each laid over the one before and the first over `image`: the root is an overlay of them all. */
+  overlaid?: readonly string[];
+  /** An initramfs opens `image`, ext4 or EROFS, by dm-verity. */
+  verity?: VerityRequest;
   kernel: Kernel;
+  /** A line of the root's shell, without double quotes, that must succeed before the marker is printed. */
+  script?: string;
   /** After this long the machine is switched off and has not booted. 180,000 by default: there is no hardware virtualisation here. */
   timeoutMs?: number;
   /** Memory of the machine; 1024 by default. */
@@ -65,30 +72,31 @@ export async function bootDisk(request: BootRequest): Promise<BootReport> {
 }
 
 /** The command line is echoed on the console: the marker is put together only by the shell, so that an echo does not count. */
-function rootScript(marker: string): string {
+function rootScript(marker: string, script = "true"): string {
   const [head, ...rest] = marker.split("-");
   const pause = "echo o > /proc/sysrq-trigger; sleep 30";
-  return `[ -e /proc/version ] || mount -t proc proc /proc; m=-${rest.join("-")}; echo ${head}$m $(uname -r); ${pause}`;
+  return `[ -e /proc/version ] || mount -t proc proc /proc; m=-${rest.join("-")}; ${script} && echo ${head}$m $(uname -r); ${pause}`;
 }
 
 async function machine(request: BootRequest & { work: string }, marker: string): Promise<string[]> {
-  const script = rootScript(marker);
+  const script = rootScript(marker, request.script);
   const common = ["-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", String(request.memoryMiB ?? 1024), "-smp", "1"];
   const quiet = ["-nodefaults", "-no-reboot", "-display", "none", "-kernel", request.kernel.vmlinuz];
-  const file = request.image.replaceAll(",", ",,");
-  const disk = [
+  const disks = [request.image, ...(request.overlaid ?? [])].flatMap((file, at) => [
     "-drive",
-    `file=${file},if=none,id=root,format=raw,snapshot=on`,
+    `file=${file.replaceAll(",", ",,")},if=none,id=disk${at},format=raw,snapshot=on`,
     "-device",
-    "nvme,drive=root,serial=root",
-  ];
+    `nvme-ns,drive=disk${at},nsid=${at + 1},bus=root`,
+  ]);
+  const disk = ["-device", "nvme,id=root,serial=root", ...disks];
   const settings = "console=ttyS0 panic=-1 quiet";
   if (request.format === "cpio") {
     const initramfs = await extendedInitramfs({ ...request, archive: request.image, script });
     return [...common, ...quiet, "-initrd", initramfs, "-append", `${settings} rdinit=/init`];
   }
-  if (request.format === "erofs") {
-    const initramfs = await mountingInitramfs({ ...request, script });
+  if (request.format === "erofs" || request.verity !== undefined) {
+    const diskCount = 1 + (request.overlaid?.length ?? 0);
+    const initramfs = await mountingInitramfs({ ...request, format: request.format, diskCount, script });
     return [...common, ...quiet, ...disk, "-initrd", initramfs, "-append", settings];
   }
   const root = `root=/dev/nvme0n1 rootfstype=ext4 ro init=/bin/sh -- -c "${script}"`;

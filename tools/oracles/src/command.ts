@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import type { SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
+import { isAbsolute } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { OracleError } from "./errors.js";
 import { requireTool } from "./requirements.js";
@@ -15,6 +16,8 @@ export interface CallOptions {
 
 export interface CommandOptions extends CallOptions {
   cwd?: string;
+  /** Variables beside this process's own. */
+  environment?: Readonly<Record<string, string>>;
   /** Exit codes that are a verdict; any other throws `tool_failed`. All of them by default. */
   accept?: readonly number[];
   /** A file to feed to the command; nothing by default. */
@@ -28,7 +31,7 @@ export interface CommandResult {
   readonly output: string;
 }
 
-/** Runs a command to its end in the C locale. Aborting ends the command before the promise rejects. */
+/** Runs a command, by its name or absolute path, to its end in the C locale. Aborting ends the command before the promise rejects. */
 export async function runCommand(
   tool: string,
   parameters: readonly string[],
@@ -36,11 +39,11 @@ export async function runCommand(
 ): Promise<CommandResult> {
   options.signal?.throwIfAborted();
   const settings: SpawnOptions = {
-    env: { ...process.env, LC_ALL: "C.UTF-8" },
+    env: { ...process.env, LC_ALL: "C.UTF-8", ...options.environment },
     stdio: [options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   };
   if (options.cwd !== undefined) settings.cwd = options.cwd;
-  const child = spawn(requireTool(tool), parameters, settings);
+  const child = spawn(isAbsolute(tool) ? tool : requireTool(tool), parameters, settings);
   const abort = (): boolean => child.kill("SIGTERM");
   options.signal?.addEventListener("abort", abort);
 

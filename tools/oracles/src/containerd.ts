@@ -1,17 +1,10 @@
-import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createConnection } from "node:net";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import type { CallOptions, CommandResult } from "./command.js";
 import { runCommand } from "./command.js";
-import { OracleError } from "./errors.js";
+import { withDaemon } from "./daemon.js";
 import { requireTool } from "./requirements.js";
-
-const START_TIMEOUT_MS = 20_000;
 
 /** A containerd of our own that runs until `use` has ended. */
 export interface Containerd {
@@ -25,41 +18,58 @@ export interface Containerd {
   ): Promise<CommandResult>;
 }
 
+export interface ContainerdOptions extends CallOptions {
+  root: string;
+  /** Snapshotters that run beside it: the sockets by their names. */
+  snapshotters?: Readonly<Record<string, string>>;
+}
+
 /**
  * Runs a private containerd, with its content and snapshots in the directory `root` and its socket elsewhere, for as long as
  * `use` takes. It shares nothing with one that the machine may be running. Needs root.
  */
 export async function withContainerd<T>(
-  { root, signal }: CallOptions & { root: string },
+  { root, snapshotters = {}, signal }: ContainerdOptions,
   use: (containerd: Containerd) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted();
-  const binary = requireTool("containerd");
+  const program = requireTool("containerd");
   // the path of a unix socket must stay under 108 bytes
   const state = await mkdtemp(join(tmpdir(), "lamella-ctrd-"));
   const socket = join(state, "sock");
-  const log = join(state, "log");
-  await mkdir(root, { recursive: true });
-  const configuration = join(state, "config.toml");
-  await writeFile(configuration, configurationText({ root, state, socket }));
-  const child = spawn("/bin/sh", ["-c", 'exec "$0" -c "$1" >"$2" 2>&1', binary, configuration, log], {
-    stdio: "ignore",
-  });
   try {
-    await answering({ child, socket, log, signal });
-    return await use({
-      ctr: (parameters, options = {}) =>
-        runCommand("ctr", ["--address", socket, ...parameters], { accept: [0], signal, ...options }),
-      ctrRemote: (parameters, options = {}) =>
-        runCommand("ctr-remote", ["--address", socket, ...parameters], { accept: [0], signal, ...options }),
-    });
+    await mkdir(root, { recursive: true });
+    const configuration = join(state, "config.toml");
+    await writeFile(configuration, configurationText({ root, state, socket, snapshotters }));
+    return await withDaemon(
+      { program, parameters: ["-c", configuration], socket, log: join(state, "log"), signal },
+      () =>
+        use({
+          ctr: (parameters, options = {}) =>
+            runCommand("ctr", ["--address", socket, ...parameters], { accept: [0], signal, ...options }),
+          ctrRemote: (parameters, options = {}) =>
+            runCommand("ctr-remote", ["--address", socket, ...parameters], { accept: [0], signal, ...options }),
+        }),
+    );
   } finally {
-    await end(child);
     await rm(state, { recursive: true, force: true });
   }
 }
 
-function configurationText({ root, state, socket }: { root: string; state: string; socket: string }): string {
+interface Configuration {
+  root: string;
+  state: string;
+  socket: string;
+  snapshotters: Readonly<Record<string, string>>;
+}
+
+function configurationText({ root, state, socket, snapshotters }: Configuration): string {
+  const plugins = Object.entries(snapshotters).map(
+    ([name, address]) => `[proxy_plugins.${name}]
+  type = "snapshot"
+  address = ${JSON.stringify(address)}
+`,
+  );
   return `version = 2
 root = ${JSON.stringify(root)}
 state = ${JSON.stringify(join(state, "state"))}
@@ -68,39 +78,5 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
   address = ${JSON.stringify(socket)}
 [ttrpc]
   address = ${JSON.stringify(`${socket}.ttrpc`)}
-`;
-}
-
-interface Starting extends CallOptions {
-  child: ChildProcess;
-  socket: string;
-  log: string;
-}
-
-async function answering({ child, socket, log, signal }: Starting): Promise<void> {
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  while (!(await accepts(socket))) {
-    if (child.exitCode !== null || Date.now() > deadline) {
-      const said = await readFile(log, "utf8").catch(() => "");
-      throw new OracleError("tool_failed", `cannot start containerd: ${said.trim().slice(-2000) || "no answer"}`);
-    }
-    await delay(50, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted());
-  }
-}
-
-function accepts(socket: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const connection = createConnection(socket, () => {
-      connection.destroy();
-      resolve(true);
-    });
-    connection.on("error", () => resolve(false));
-  });
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill("SIGTERM");
-  await ended;
+${plugins.join("")}`;
 }

@@ -1,5 +1,6 @@
 import type { CallOptions, CommandResult } from "./command.js";
 import { runCommand } from "./command.js";
+import type { NewerErofs } from "./newer-erofs.js";
 
 /** What a checker said of a file system. */
 export interface FsckReport {
@@ -20,9 +21,21 @@ export async function e2fsck(image: string, options: CallOptions = {}): Promise<
  *
  * Its exit code alone is no verdict: version 1.5 ends with 0 when the checksum of the superblock is wrong. EROFS has no checksum
  * over anything else: a wrong byte in uncompressed data is found only by comparing trees.
+ *
+ * With `tools`, by that newer version. `devices` are what the image refers to.
  */
-export async function fsckErofs(image: string, options: CallOptions = {}): Promise<FsckReport> {
-  const result = await runCommand("fsck.erofs", ["-d3", "--extract", image], options);
+export async function fsckErofs(
+  image: string,
+  { tools, devices = [], ...options }: CallOptions & { tools?: NewerErofs; devices?: readonly string[] } = {},
+): Promise<FsckReport> {
+  // it goes down directories by calling itself, and 1.5 takes much stack for that
+  const [program, ...parameters] = tools?.fsck ?? ["fsck.erofs"];
+  const others = devices.map((device) => `--device=${device}`);
+  const result = await runCommand(
+    "prlimit",
+    ["--stack=unlimited", program, ...parameters, "-d3", "--extract", ...others, image],
+    options,
+  );
   return report(result, /No errors found/.test(result.output) && !/<E>/.test(result.output));
 }
 

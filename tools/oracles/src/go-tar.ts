@@ -1,14 +1,10 @@
 import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { access, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { cacheDirectory } from "@lamella/fixtures";
 import type { CallOptions } from "./command.js";
 import { OracleError } from "./errors.js";
-import { requireTool } from "./requirements.js";
+import { compiledGoProgram } from "./go-program.js";
 
 const PROGRAM = fileURLToPath(new URL("../list-tar.go", import.meta.url));
 
@@ -45,15 +41,13 @@ export interface GoTarListing {
 
 /**
  * Reads tars with Go's archive/tar, on which containerd, umoci and podman are built: a listing for each file, in order.
- *
- * The program is compiled with Debian's Go, once: it stays in the fixtures' cache.
  */
 export async function listTarsWithGo(
   paths: readonly string[],
   options: CallOptions = {},
 ): Promise<readonly GoTarListing[]> {
   options.signal?.throwIfAborted();
-  const program = await compiled(options);
+  const program = await compiledGoProgram(PROGRAM, options);
   const child = spawn(program, { stdio: ["pipe", "pipe", "inherit"] });
   const closed = once(child, "close") as Promise<[number | null]>;
   const abort = (): boolean => child.kill("SIGTERM");
@@ -74,49 +68,4 @@ export async function listTarsWithGo(
   } finally {
     options.signal?.removeEventListener("abort", abort);
   }
-}
-
-async function compiled(options: CallOptions): Promise<string> {
-  const hash = createHash("sha256")
-    .update(await readFile(PROGRAM))
-    .digest("hex")
-    .slice(0, 16);
-  const directory = join(cacheDirectory(), "list-tar");
-  const program = join(directory, `${hash}-${process.arch}`);
-  if (await exists(program)) return program;
-  await mkdir(directory, { recursive: true });
-  const work = await mkdtemp(join(directory, ".making-"));
-  try {
-    const made = join(work, "list-tar");
-    await compile(made, work, options);
-    // whichever process is last puts the same program in place
-    await rename(made, program);
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
-  return program;
-}
-
-async function compile(output: string, work: string, { signal }: CallOptions): Promise<void> {
-  const environment = { ...process.env, GO111MODULE: "off", GOCACHE: join(work, "cache"), CGO_ENABLED: "0" };
-  const child = spawn(requireTool("go"), ["build", "-o", output, PROGRAM], {
-    env: environment,
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  const abort = (): boolean => child.kill("SIGTERM");
-  signal?.addEventListener("abort", abort);
-  try {
-    const [exitCode] = (await once(child, "close")) as [number | null];
-    signal?.throwIfAborted();
-    if (exitCode !== 0) throw new OracleError("tool_failed", `cannot compile ${PROGRAM}: exit code ${exitCode}`);
-  } finally {
-    signal?.removeEventListener("abort", abort);
-  }
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,6 +1,6 @@
 import { chmod, copyFile, mkdir, readFile, readdir, symlink, truncate, writeFile } from "node:fs/promises";
 import { open, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { CallOptions } from "./command.js";
 import { runCommand } from "./command.js";
 import { createCpio } from "./cpio.js";
@@ -17,26 +17,44 @@ export interface InitramfsRequest extends CallOptions {
 
 const PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** An initramfs that mounts the first NVMe disk read-only as `format` and runs the script there. Returns its path. */
-export async function mountingInitramfs(
-  request: InitramfsRequest & { format: string; kernel: Kernel },
-): Promise<string> {
+/** What the initramfs makes the root of. */
+export interface RootRequest extends InitramfsRequest {
+  format: "ext4" | "erofs";
+  kernel: Kernel;
+  /** The disks are this many, one laid over the other: namespaces of the first NVMe controller, the lowest first. */
+  diskCount: number;
+  /** dm-verity guards the only disk. */
+  verity?: VerityRequest | undefined;
+}
+
+export interface VerityRequest {
+  rootHash: string;
+  /** In bytes from the disk's begin. */
+  hashOffset: number;
+}
+
+/** An initramfs that mounts the disks, one read-only and several as an overlay with a writable top, and runs the script there. Returns its path. */
+export async function mountingInitramfs(request: RootRequest): Promise<string> {
   const root = join(request.work, "initramfs");
-  for (const name of ["bin", "dev", "proc", "new", "modules"]) await mkdir(join(root, name), { recursive: true });
+  for (const name of ["bin", "dev", "proc", "sys", "new", "modules", "layers"]) {
+    await mkdir(join(root, name), { recursive: true });
+  }
   await copyFile(requireTool("busybox"), join(root, "bin/busybox"));
   await chmod(join(root, "bin/busybox"), 0o755);
   await symlink("busybox", join(root, "bin/sh"));
-  const modules = await copyModules(request.format, { ...request, directory: join(root, "modules") });
+  if (request.verity !== undefined) await copyProgram(requireTool("veritysetup"), { ...request, root });
+  const modules = await copyModules(modulesFor(request), { ...request, directory: join(root, "modules") });
   await writeFile(join(root, "script"), request.script);
   await writeExecutable(
     join(root, "init"),
     `#!/bin/sh
 b=/bin/busybox
-$b mount -t devtmpfs dev /dev; $b mount -t proc proc /proc
+fail() { echo "$1 failed"; echo o > /proc/sysrq-trigger; $b sleep 30; }
+$b mount -t devtmpfs dev /dev; $b mount -t proc proc /proc; $b mount -t sysfs sys /sys
 for m in ${modules.join(" ")}; do $b insmod /modules/$m || echo "insmod $m failed"; done
-n=0; while [ ! -b /dev/nvme0n1 ] && [ $n -lt 250 ]; do $b sleep 0.02; n=$((n+1)); done
-$b mount -t ${request.format} -o ro /dev/nvme0n1 /new || { echo "mount failed"; echo o > /proc/sysrq-trigger; $b sleep 30; }
-$b mount -o move /proc /new/proc; $b mount -o move /dev /new/dev
+n=0; while [ ! -b /dev/nvme0n${request.diskCount} ] && [ $n -lt 250 ]; do $b sleep 0.02; n=$((n+1)); done
+${mountRoot(request)}
+$b umount /sys; $b mount -o move /proc /new/proc; $b mount -o move /dev /new/dev
 script="$($b cat /script)"
 exec $b switch_root /new /bin/sh -c "export ${PATH}; $script"
 `,
@@ -44,6 +62,38 @@ exec $b switch_root /new /bin/sh -c "export ${PATH}; $script"
   const archive = join(request.work, "initramfs.cpio");
   await createCpio(root, archive, { signal: request.signal });
   return archive;
+}
+
+function modulesFor({ format, diskCount, verity }: RootRequest): string[] {
+  return [format, ...(diskCount > 1 ? ["overlay"] : []), ...(verity === undefined ? [] : ["dm-verity"])];
+}
+
+function mountRoot({ format, diskCount, verity }: RootRequest): string {
+  const mount = (device: string, directory: string): string =>
+    `$b mount -t ${format} -o ro ${device} ${directory} || fail "mount of ${device}"`;
+  if (verity !== undefined) {
+    const device = "/dev/nvme0n1";
+    const open = `veritysetup open ${device} root ${device} ${verity.rootHash} --hash-offset=${verity.hashOffset}`;
+    return `DM_DISABLE_UDEV=1 ${open} || fail veritysetup\n${mount("/dev/mapper/root", "/new")}`;
+  }
+  if (diskCount === 1) return mount("/dev/nvme0n1", "/new");
+  const layers = Array.from({ length: diskCount }, (_, at) => `/layers/${at + 1}`);
+  const options = `lowerdir=${layers.toReversed().join(":")},upperdir=/top/upper,workdir=/top/work`;
+  return [
+    ...layers.map((layer, at) => `$b mkdir ${layer}; ${mount(`/dev/nvme0n${at + 1}`, layer)}`),
+    "$b mkdir /top; $b mount -t tmpfs top /top; $b mkdir /top/upper /top/work",
+    `$b mount -t overlay -o ${options} overlay /new || fail "mount of the overlay"`,
+  ].join("\n");
+}
+
+/** Copies a program with the libraries that it is linked to, to where it has them here. */
+async function copyProgram(program: string, options: CallOptions & { root: string }): Promise<void> {
+  const { output } = await runCommand("ldd", [program], { accept: [0], signal: options.signal });
+  const libraries = [...output.matchAll(/(?:=> |^\t)(\/\S+)/gm)].map(([, path]) => path!);
+  for (const path of [program, ...libraries]) {
+    await mkdir(join(options.root, dirname(path)), { recursive: true });
+    await copyFile(path, join(options.root, path));
+  }
 }
 
 /** The archive itself as the initramfs, with a second one after it that only adds `/init`. Returns its path. */
@@ -74,9 +124,9 @@ async function writeExecutable(path: string, text: string): Promise<void> {
   await chmod(path, 0o755);
 }
 
-/** Copies a module and what it depends on; returns the file names in the order of loading. None if it is built in. */
+/** Copies modules and what they depend on; returns the file names in the order of loading. None for one that is built in. */
 async function copyModules(
-  name: string,
+  names: readonly string[],
   options: InitramfsRequest & { kernel: Kernel; directory: string },
 ): Promise<string[]> {
   const files = (await readdir(options.kernel.modules, { recursive: true })).filter((file) =>
@@ -101,7 +151,7 @@ async function copyModules(
     for (const dependency of dependencies(await readFile(target))) await load(dependency);
     loaded.add(`${module}.ko`);
   };
-  await load(name);
+  for (const name of names) await load(name);
   return [...loaded];
 }
 

@@ -1,9 +1,11 @@
+import { existsSync } from "node:fs";
 import { findTool, packageOf } from "@lamella/fixtures";
 import { OracleError } from "./errors.js";
 
-/** Whether a requirement is met: `root`, or else the name of a command. */
+/** Whether a requirement is met: `root`, the absolute path of a file, or else the name of a command. */
 export function have(requirement: string): boolean {
-  return requirement === "root" ? process.getuid?.() === 0 : findTool(requirement) !== undefined;
+  if (requirement === "root") return process.getuid?.() === 0;
+  return requirement.startsWith("/") ? existsSync(requirement) : findTool(requirement) !== undefined;
 }
 
 /**

@@ -64,14 +64,18 @@ export async function unpackWithContainerd(
   }
 }
 
-/** Mounts `count` layers that `unpackWithContainerd` made in `directory` as one tree, as containerd shows them to a container. */
+/**
+ * Mounts `count` layers that `unpackWithContainerd` made in `directory` as one tree, as containerd shows them to a container.
+ * More options of overlayfs may be given.
+ */
 export async function mountLayers<T>(
-  layers: CallOptions & { directory: string; count: number },
+  layers: CallOptions & { directory: string; count: number; options?: readonly string[] },
   use: (mountPoint: string) => Promise<T>,
 ): Promise<T> {
   // relative names: all options of a mount must fit into one page
   const names = Array.from({ length: layers.count }, (_, index) => String(layers.count - index));
-  const parameters = ["-t", "overlay", "overlay", "-o", `ro,index=off,lowerdir=${[...names, BOTTOM].join(":")}`];
+  const options = ["ro", "index=off", ...(layers.options ?? []), `lowerdir=${[...names, BOTTOM].join(":")}`];
+  const parameters = ["-t", "overlay", "overlay", "-o", options.join(",")];
   return withMount({ parameters, cwd: layers.directory, signal: layers.signal }, use);
 }
 

@@ -55,6 +55,21 @@ describe.skipIf(lacking !== undefined)(`bootDisk() ${lacking ?? ""}`, () => {
     expect(report).toMatchObject({ booted: false, console: expect.stringContaining("panic") });
   });
 
+  it("sees that a script in the booted root fails", { timeout: TIMEOUT_MS }, async () => {
+    expect(await boot({ format: "ext4", script: "[ -x /bin/busybox ] && [ -e /nowhere ]" })).toMatchObject({
+      booted: false,
+    });
+    expect(await boot({ format: "ext4", script: "[ -x /bin/busybox ]" })).toMatchObject({ booted: true });
+  });
+
+  it("sees that an overlay lacks a disk", { timeout: TIMEOUT_MS }, async () => {
+    await withScratch(async (scratch) => {
+      await sh(scratch, "truncate -s 16M zeros");
+      const report = await boot({ format: "erofs", overlaid: [join(scratch, "zeros")] });
+      expect(report).toMatchObject({ booted: false, console: expect.stringContaining("mount of /dev/nvme0n2 failed") });
+    });
+  });
+
   it("sees that an empty disk does not boot, whatever it is said to be", { timeout: TIMEOUT_MS }, async () => {
     await withScratch(async (scratch) => {
       await sh(scratch, "truncate -s 16M zeros");

@@ -2,6 +2,7 @@ import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { dumpe2fs, e2fsck, fsckErofs } from "../src/fsck.js";
+import { newerErofs } from "../src/newer-erofs.js";
 import { missing } from "../src/requirements.js";
 import { makeSampleTree, sh } from "./sample-tree.js";
 import { withScratch } from "./scratch.js";
@@ -80,6 +81,17 @@ describe.skipIf(lackingErofs !== undefined)(`fsckErofs() ${lackingErofs ?? ""}`,
     withImage(`mkfs.erofs --quiet ${option} image tree`, async (image) => {
       expect(await fsckErofs(image)).toMatchObject({ clean: true, exitCode: 0 });
     }),
+  );
+
+  it.skipIf(missing(["root", "debootstrap"]) !== undefined)(
+    "tells a good image from a broken one with newer tools too",
+    () =>
+      withImage("mkfs.erofs --quiet -zlz4 image tree", async (image) => {
+        const tools = await newerErofs();
+        expect(await fsckErofs(image, { tools })).toMatchObject({ clean: true, exitCode: 0 });
+        await flipBit(image, 1024 + 16);
+        expect(await fsckErofs(image, { tools })).toMatchObject({ clean: false });
+      }),
   );
 
   it("rejects a flipped bit in the superblock", () =>
