@@ -22,6 +22,8 @@ export interface Session {
    * is kept.
    */
   withTree<T>(source: string, use: (tree: FileTree, image: Image | undefined) => Promise<T>): Promise<T>;
+  /** Brings an image of any source into the store, as `withTree` does, with the archives of its layers. */
+  bring(source: string): Promise<{ image: Image; content: ContentStore; reference: string | undefined }>;
 }
 
 /** Runs a command with a store and a registry client that are open for as long as it takes. */
@@ -69,8 +71,12 @@ function createSession(
       }
       return { image: await bring(source, text, name), name };
     },
+    async bring(text) {
+      const source = await openSource(text, client, { signal });
+      return { image: await bring(source, text, source.reference), content, reference: source.reference };
+    },
     async withTree(text, useTree) {
-      const named = await openNamedTree(text, { signal });
+      const named = await openNamedTree(text, { xattrs: options.xattrs, signal });
       if (named !== undefined) {
         await using tree = named;
         return await useTree(tree, undefined);

@@ -8,7 +8,7 @@ export type { Image, ImageLayer } from "./image.js";
 export type { Ingest } from "./ingest.js";
 export type { LayoutIndex } from "./layout-index.js";
 export type { LayerProgress, OnProgress } from "./progress.js";
-export { pullImage } from "./pull.js";
+export { layerDirectory, pullImage } from "./pull.js";
 export type { PullOptions } from "./pull.js";
 export { LOCATION_FORMS, openDestination, openNamedRepository, openSource } from "./image-location.js";
 export type { OpenDestination, OpenSource } from "./image-location.js";

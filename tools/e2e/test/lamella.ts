@@ -21,13 +21,19 @@ export interface RunOptions {
   interrupt?: Promise<unknown>;
   /** Resolves when the process shall be killed, as power is cut. */
   kill?: Promise<unknown>;
+  /** Whose process it is; only root can say so. */
+  uid?: number;
 }
 
 /** Runs the command as it is shipped. */
-export async function lamella(args: readonly string[], { env = {}, interrupt, kill }: RunOptions = {}): Promise<Run> {
+export async function lamella(
+  args: readonly string[],
+  { env = {}, interrupt, kill, uid }: RunOptions = {},
+): Promise<Run> {
   const child = spawn(process.execPath, [CLI, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
+    ...(uid === undefined ? {} : { uid, gid: uid }),
   });
   void interrupt?.then(() => child.kill("SIGINT"));
   void kill?.then(() => child.kill("SIGKILL"));
