@@ -23,8 +23,6 @@ import type { SnapshotPlace } from "../src/driver.js";
 import { createCheckoutMounter } from "../src/node/checkout-mounter.js";
 import { createTreeDriver } from "../src/node/tree-driver.js";
 
-const isRoot = process.geteuid?.() === 0;
-
 const image: MemoryLayerSpec = [
   { path: "", kind: "directory", mode: 0o755, uid: 7, gid: 8, mtime: { seconds: 5, nanoseconds: 1 } },
   { path: "bin", kind: "directory", mode: 0o555, uid: 3, gid: 4, mtime: { seconds: 7, nanoseconds: 123456789 } },
@@ -275,15 +273,6 @@ describe("createCheckoutMounter()", () => {
     await expect(mounter.mount(bind, target)).rejects.toMatchObject({ code: "unsupported" });
     const odd = [{ type: "checkout", source: place.directory, options: ["rw", "nosuid"] }];
     await expect(mounter.mount(odd, target)).rejects.toMatchObject({ code: "invalid_argument" });
-  });
-
-  it.skipIf(isRoot)("gives new files to the owner that is asked for", async () => {
-    const owned = createCheckoutMounter({ owner: { uid: 12, gid: 34 } });
-    await owned.mount(await driver.mounts(place), target);
-    await writeFile(join(target, "new"), "");
-    await owned.unmount(await driver.mounts(place), target);
-    await using tree = await driver.openTree(place, {});
-    expect(await tree.lookup("new")).toMatchObject({ uid: 12, gid: 34 });
   });
 
   async function mount(): Promise<void> {

@@ -7,14 +7,7 @@ import { promisify } from "node:util";
 
 import { openDisk, planErofs, writeDisk } from "@lamella/disk-export";
 import { missing } from "@lamella/oracles";
-import {
-  createErofsDriver,
-  createMounter,
-  createOverlayDriver,
-  createSnapshotter,
-  createTreeDriver,
-  type ErofsImages,
-} from "@lamella/snapshot/node";
+import { createErofsDriver, createMounter, createSnapshotter, type ErofsImages } from "@lamella/snapshot/node";
 import { snapshotterConformance } from "@lamella/snapshot/testing";
 import { describe, expect, it } from "vitest";
 
@@ -29,38 +22,20 @@ const images: ErofsImages = {
   open: (path, options) => openDisk(path, options),
 };
 
-const OVERLAY = { renamesDirectories: false, keepsHardLinks: false };
-const EROFS = { ...OVERLAY, rebases: false };
-
-const drivers = [
-  { name: "the tree driver", driver: createTreeDriver(), traits: {} },
+snapshotterConformance(
+  { describe, it },
   {
-    name: "the overlay driver, marks in user xattrs",
-    driver: createOverlayDriver({ userXattr: true }),
-    traits: OVERLAY,
+    name: "the EROFS driver",
+    create: async (directory) => ({
+      snapshotter: await createSnapshotter(directory, createErofsDriver({ images })),
+      mounter: createMounter(),
+    }),
+    unavailable: reason,
+    renamesDirectories: false,
+    keepsHardLinks: false,
+    rebases: false,
   },
-  { name: "the EROFS driver", driver: createErofsDriver({ images }), traits: EROFS },
-  {
-    name: "the EROFS driver, marks in user xattrs",
-    driver: createErofsDriver({ images, userXattr: true }),
-    traits: EROFS,
-  },
-];
-
-for (const { name, driver, traits } of drivers) {
-  snapshotterConformance(
-    { describe, it },
-    {
-      name,
-      create: async (directory) => ({
-        snapshotter: await createSnapshotter(directory, driver),
-        mounter: createMounter(),
-      }),
-      ...(reason === undefined ? {} : { unavailable: reason }),
-      ...traits,
-    },
-  );
-}
+);
 
 describe.skipIf(reason !== undefined)("the tree driver of an ordinary user", () => {
   it("does what every snapshotter does", async () => {

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { lstat, readdir, readFile, utimes } from "node:fs/promises";
 import { join } from "node:path";
 
+import type { MemoryLayerSpec } from "@lamella/layer-format/testing";
+
 import { commitChange, expectChain, expectShows, flatDirectory } from "./expectations.js";
 import {
   changes,
@@ -15,9 +17,12 @@ import {
   renamed,
   symbolicLink,
 } from "./file-changes.js";
+import { inPieces, layerTar } from "./layer-tar.js";
 import { type ConformanceGroup, isRoot, withSnapshotter } from "./suite.js";
 
 const LAYERS = 128;
+/** The other layers are applied: to mount is slow where each layer is a mount of its own. */
+const WRITTEN_BY_MOUNT = 16;
 
 /** What is written through mounts is what the next snapshot shows. */
 export function contentTests(group: ConformanceGroup): void {
@@ -234,20 +239,18 @@ export function contentTests(group: ConformanceGroup): void {
     it(
       `is merged over ${LAYERS} layers`,
       withSnapshotter(group, async (test) => {
+        const { snapshotter } = test;
         const flat = await flatDirectory(test);
         let parent: string | undefined;
         for (let layer = 0; layer < LAYERS; layer++) {
-          const change = changes(
-            ...(layer === 0
-              ? [file("bottom", "way at the bottom\n", 0o777), directory("addhere")]
-              : [removed("onlyme")]),
-            file("overwriteme", `${layer} WAS HERE!\n`, 0o777),
-            file(`addhere/file-${layer}`, "same\n", 0o755),
-            directory("onlyme"),
-            file(`onlyme/file-${layer}`, "only me!\n", 0o777),
-          );
           const name = `layer-${layer}`;
-          await commitChange(test, name, { parent, change });
+          const change = oneOfMany(layer);
+          if (layer % WRITTEN_BY_MOUNT === 0) await commitChange(test, name, { parent, change });
+          else {
+            await snapshotter.prepare("key", parent);
+            await snapshotter.apply("key", inPieces(await layerTar(layerOfMany(layer))));
+            await snapshotter.commit(name, "key");
+          }
           await change(flat);
           parent = name;
           if (layer % 40 === 20) await expectShows(test, name, flat);
@@ -281,4 +284,27 @@ export function contentTests(group: ConformanceGroup): void {
       }),
     );
   });
+}
+
+/** Adds to a directory, writes over a file, and puts a new directory in the place of an old one. */
+function oneOfMany(layer: number): FileChange {
+  return changes(
+    ...(layer === 0 ? [file("bottom", "way at the bottom\n", 0o777), directory("addhere")] : [removed("onlyme")]),
+    file("overwriteme", `${layer} WAS HERE!\n`, 0o777),
+    file(`addhere/file-${layer}`, "same\n", 0o755),
+    directory("onlyme"),
+    file(`onlyme/file-${layer}`, "only me!\n", 0o777),
+  );
+}
+
+/** The same as a layer, on any but the first. */
+function layerOfMany(layer: number): MemoryLayerSpec {
+  const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  return [
+    { path: "overwriteme", content: `${layer} WAS HERE!\n`, mode: 0o777, ...owner },
+    { path: `addhere/file-${layer}`, content: "same\n", mode: 0o755, ...owner },
+    { path: "onlyme", kind: "directory", mode: 0o755, ...owner },
+    { path: "onlyme", kind: "opaque" },
+    { path: `onlyme/file-${layer}`, content: "only me!\n", mode: 0o777, ...owner },
+  ];
 }

@@ -1,15 +1,4 @@
-import {
-  constants,
-  copyFile,
-  link,
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rename,
-  writeFile,
-} from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 
 import { type Layer, type LayeredTree, mergeLayers } from "@lamella/layer-format";
@@ -18,6 +7,7 @@ import { type CallOptions, RefsError } from "@lamella/refs";
 
 import type { AppliedLayer, ApplyOptions } from "../snapshotter.js";
 import { INCOMING } from "./applied-layer.js";
+import { linkArchive } from "./archive-link.js";
 import { isSelfContained } from "./self-contained-layer.js";
 import { removeDirectory } from "./snapshot-directory.js";
 
@@ -32,7 +22,6 @@ import { removeDirectory } from "./snapshot-directory.js";
 const LAYERS = "layers";
 const BASE = "base";
 const NUMBER = /^\d{4,}$/;
-const ARCHIVE_FILES = ["idx", "contents"] as const;
 
 /** A snapshot and those that it stands on. */
 export interface ArchiveStack {
@@ -159,23 +148,6 @@ async function summarize(archive: string, options: CallOptions): Promise<Applied
 }
 
 /** An archive never changes, so that both may be the same files. */
-async function linkArchive(from: string, to: string): Promise<void> {
-  await mkdir(to);
-  for (const name of ARCHIVE_FILES) {
-    const target = join(to, name);
-    try {
-      await link(join(from, name), target);
-    } catch (error) {
-      if (!LINKLESS.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
-      await copyFile(join(from, name), target, constants.COPYFILE_FICLONE);
-      await syncFile(target);
-    }
-  }
-  await syncDirectory(to);
-}
-
-/** Across file systems; too many links; links forbidden by the file system, or to the files of others. */
-const LINKLESS = new Set(["EXDEV", "EMLINK", "EPERM", "ENOTSUP"]);
 
 function archivePath(snapshot: string, number: number): string {
   return join(archivesDirectory(snapshot), String(number).padStart(4, "0"));
