@@ -12,7 +12,6 @@ import { withArrivingLayer } from "./applied-layer.js";
 import { copyAttributes } from "./directory-attributes.js";
 import { measureDirectory } from "./disk-usage.js";
 import { syncFileSystem } from "./file-system-sync.js";
-import { openLayers } from "./layer-stack.js";
 import { lowerdirOption } from "./overlay-options.js";
 import { contentPath, removeLeftovers, replaceContent } from "./snapshot-content.js";
 import { joinLayers } from "./joined-layers.js";
@@ -37,8 +36,7 @@ export function createOverlayDriver({ userXattr = false }: OverlayDriverOptions 
     const tree = await openDirectoryTree(contentPath(directory), { xattrs: true, ...options });
     return layerFromOverlay(tree, { xattrs, ...options });
   };
-  const openParents = ({ parents }: SnapshotPlace, options: CallOptions): Promise<Layer[]> =>
-    openLayers(parents.map((directory) => () => openOne(directory, options)));
+  const openParents = rememberChain(openOne);
 
   return {
     name: "overlay",
@@ -57,10 +55,9 @@ export function createOverlayDriver({ userXattr = false }: OverlayDriverOptions 
     },
 
     async openTree(place, options) {
-      const shown =
-        place.kind === "view" && place.parents.length > 0 ? place.parents : [...place.parents, place.directory];
-      const layers = await openLayers(shown.map((directory) => () => openOne(directory, options)));
-      return mergeLayers(layers, options);
+      const below = await openParents(place.parents, options);
+      const isParents = place.kind === "view" && below.length > 0;
+      return mergeLayers(isParents ? below : [...below, await openOne(place.directory, options)], options);
     },
 
     async openChanges(place, options) {
@@ -73,7 +70,7 @@ export function createOverlayDriver({ userXattr = false }: OverlayDriverOptions 
       await removeLeftovers(directory);
       return withArrivingLayer({ tar, directory }, options, async (layer) => {
         refuseNullDevices(layer);
-        const below = await openParents(place, { signal });
+        const below = await openParents(place.parents, { signal });
         await using own = await openOne(directory, { signal });
         const write = async (changes: Layer, lower: readonly Layer[]): Promise<void> => {
           await using tree = await overlayTree(lower, changes, { xattrs, signal });
@@ -81,13 +78,9 @@ export function createOverlayDriver({ userXattr = false }: OverlayDriverOptions 
             await unpackTree(tree, upper, { signal, durable: true });
           });
         };
-        try {
-          const isFresh = own.entries.every(({ path }) => path === "");
-          if (isFresh) await write(layer, [...below, own]);
-          else await joinLayers({ below, own, layer, directory }, { signal }, (joined) => write(joined, below));
-        } finally {
-          for (const opened of below) await opened[Symbol.asyncDispose]();
-        }
+        const isFresh = own.entries.every(({ path }) => path === "");
+        if (isFresh) await write(layer, [...below, own]);
+        else await joinLayers({ below, own, layer, directory }, { signal }, (joined) => write(joined, below));
       });
     },
 
@@ -99,6 +92,25 @@ export function createOverlayDriver({ userXattr = false }: OverlayDriverOptions 
       await removeLeftovers(place.directory);
       await syncFileSystem(place.directory, options);
     },
+  };
+}
+
+type OpenDirectories = (directories: readonly string[], options: CallOptions) => Promise<Layer[]>;
+
+/**
+ * Opens the layers of committed snapshots, which nobody has to close. Those of the last chain are remembered, some 300 bytes a name, as the next layer is
+ * mostly applied to the same one: they do not change, and hold nothing open.
+ */
+function rememberChain(open: (directory: string, options: CallOptions) => Promise<Layer>): OpenDirectories {
+  let known = new Map<string, Layer>();
+  return async (directories, options) => {
+    const chain = new Map<string, Layer>();
+    for (const directory of directories) {
+      const layer = known.get(directory) ?? (await open(directory, options));
+      chain.set(directory, { ...layer, [Symbol.asyncDispose]: () => Promise.resolve() });
+    }
+    known = chain;
+    return [...chain.values()];
   };
 }
 
