@@ -74,7 +74,7 @@ const ruleNumbers = new WeakMap<object, number>();
 let ruleCount = 0;
 
 function describeValue(_key: string, value: unknown): unknown {
-  if (value instanceof Uint8Array) return [...value];
+  if (value instanceof Uint8Array) return digestOf(value);
   if (typeof value !== "function") return value;
   const number = ruleNumbers.get(value) ?? ruleCount++;
   ruleNumbers.set(value, number);
