@@ -59,7 +59,7 @@ export function memoryLayer(spec: MemoryLayerSpec): Layer {
     entries.push("hardlinkTo" in described ? hardLink(described, entries) : layerEntry(described, contents));
   }
   return {
-    diffID: digestOf(new TextEncoder().encode(JSON.stringify(spec, describeValue))),
+    diffID: digestOf(new TextEncoder().encode(JSON.stringify(spec.map(describeEntry)))),
     entries,
     readContents: (offset, length, options) => contents.read(offset, length, options),
     [Symbol.asyncDispose]: () => {
@@ -73,11 +73,27 @@ export function memoryLayer(spec: MemoryLayerSpec): Layer {
 const ruleNumbers = new WeakMap<object, number>();
 let ruleCount = 0;
 
-function describeValue(_key: string, value: unknown): unknown {
-  if (value instanceof Uint8Array) return digestOf(value);
-  if (typeof value !== "function") return value;
-  const number = ruleNumbers.get(value) ?? ruleCount++;
-  ruleNumbers.set(value, number);
+function describeEntry(entry: MemoryLayerSpec[number]): object {
+  if ("hardlinkTo" in entry) return entry;
+  const xattrs = Object.entries(entry.xattrs ?? {}).map(([name, value]) => [name, describeBytes(value)]);
+  return { ...entry, xattrs, content: describeContent(entry.content) };
+}
+
+function describeContent(content: MemoryEntry["content"]): unknown {
+  if (content === undefined || typeof content === "string" || content instanceof Uint8Array)
+    return describeBytes(content);
+  const { size, fill } = content;
+  return { size, fill: typeof fill === "function" ? [ruleNumber(fill)] : fill };
+}
+
+/** Bytes are not written out: there may be many. */
+function describeBytes(value: string | Uint8Array | undefined): string | undefined {
+  return typeof value === "object" ? digestOf(value) : value;
+}
+
+function ruleNumber(rule: (offset: number) => number): number {
+  const number = ruleNumbers.get(rule) ?? ruleCount++;
+  ruleNumbers.set(rule, number);
   return number;
 }
 
