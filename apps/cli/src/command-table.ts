@@ -20,6 +20,26 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/pull.js")).pullCommand(),
   },
   {
+    name: "images",
+    description: "list the images of the store",
+    load: async () => (await import("./commands/images.js")).imagesCommand(),
+  },
+  {
+    name: "tag",
+    description: "give an image of the store another name",
+    load: async () => (await import("./commands/tag.js")).tagCommand(),
+  },
+  {
+    name: "rm",
+    description: "remove images from the store",
+    load: async () => (await import("./commands/rm.js")).rmCommand(),
+  },
+  {
+    name: "df",
+    description: "show what the images of the store take",
+    load: async () => (await import("./commands/df.js")).dfCommand(),
+  },
+  {
     name: "push",
     description: "send an image of the store to a registry",
     load: async () => (await import("./commands/push.js")).pushCommand(),

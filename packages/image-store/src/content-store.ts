@@ -4,26 +4,23 @@ import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
 import { digestAlgorithm, digestHex, verifyContent } from "@lamella/refs";
-import type { CallOptions, Descriptor, Digest, ImageSource, Pusher } from "@lamella/refs";
+import type { CallOptions, Descriptor, Digest, Fetcher, Pusher } from "@lamella/refs";
 
 import { isErrno } from "./durable.js";
 import { ImageStoreError } from "./errors.js";
 import { fileChunks } from "./file-chunks.js";
 import { createIngest } from "./ingest.js";
 import type { Ingest } from "./ingest.js";
-import { createLayoutIndex } from "./layout-index.js";
-import type { LayoutIndex } from "./layout-index.js";
+import { makeLayoutFile } from "./layout-index.js";
 
 /**
- * The blobs and names of a store: an OCI image layout (image-spec, image-layout.md) that skopeo and crane read as it stands.
+ * The blobs of a store, as an OCI image layout has them (image-spec, image-layout.md).
  *
  * A blob is there whole or not at all, under its digest; the bytes of one are verified before it is committed and again
  * when it is fetched. Several processes may use one store at once.
  */
-export interface ContentStore extends ImageSource, Pusher {
+export interface ContentStore extends Fetcher, Pusher {
   readonly directory: string;
-  /** Names of images to descriptors of manifests or indexes, kept in `index.json`. */
-  readonly names: LayoutIndex;
   /** Where the blob of a digest is or would be. */
   blobPath(digest: Digest): string;
   /** A blob's size in bytes; `undefined` where there is none. */
@@ -41,21 +38,19 @@ export interface ContentStore extends ImageSource, Pusher {
   remove(digest: Digest): Promise<void>;
 }
 
-/** Opens the store in a directory, which is made if need be. */
+/** Opens the blobs of a store in a directory, which is made if need be. @throws {ImageStoreError} `store_invalid` */
 export async function openContentStore(directory: string, options: CallOptions = {}): Promise<ContentStore> {
   options.signal?.throwIfAborted();
   const ingestDirectory = join(directory, "ingest");
   const blobDirectory = join(directory, "blobs");
   await mkdir(ingestDirectory, { recursive: true });
   await mkdir(join(blobDirectory, "sha256"), { recursive: true });
-  const names = await createLayoutIndex(directory);
+  await makeLayoutFile(directory);
   const blobPath = (digest: Digest): string => join(blobDirectory, digestAlgorithm(digest), digestHex(digest));
 
   const store: ContentStore = {
     directory,
-    names,
     blobPath,
-    resolve: (name, call) => names.resolve(name, call),
     ingest: (digest) => createIngest({ directory: ingestDirectory, blobPath }, digest),
 
     async stat(digest, call = {}) {

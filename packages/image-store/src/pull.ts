@@ -3,21 +3,32 @@ import { join } from "node:path";
 
 import { LayerFormatError } from "@lamella/layer-format";
 import { openLayer } from "@lamella/layer-format/node";
-import { digestHex } from "@lamella/refs";
+import type { ReadDocument } from "@lamella/oci-client";
+import { collectContent, digestHex, MAX_DOCUMENT_BYTES } from "@lamella/refs";
 import type { CallOptions, Descriptor, Digest, Fetcher, ImageSource, Platform } from "@lamella/refs";
 import PQueue from "p-queue";
 
 import type { ContentStore } from "./content-store.js";
+import type { TagScope } from "./database/schema.js";
+import { checkTag } from "./database/tags.js";
 import { isErrno } from "./durable.js";
+import type { ImageStore } from "./image-store.js";
 import { readImage } from "./image.js";
 import type { Image, ImageLayer } from "./image.js";
 import { fetchLayer, readLayer } from "./layer-fetch.js";
+import type { Lease, LeaseItem } from "./lease.js";
 import type { LayerProgress, OnProgress } from "./progress.js";
 
 export interface PullOptions extends CallOptions {
   platform: Platform;
   /** Keeps the image under this name, blobs and all. Without it only what reading its tree needs is kept. */
   name?: string | undefined;
+  /** `registry`: the name is what a registry has under it, and moves none of the user's. `local` by default. */
+  scope?: TagScope | undefined;
+  /** Refuses a name that stands for something else already, with `name_taken`. */
+  onlyIfFree?: boolean | undefined;
+  /** Holds what was brought until it ends, which an image without a name needs to be read. By default: until this call ends. */
+  lease?: Lease | undefined;
   onProgress?: OnProgress | undefined;
   /** Layers under way at once; 3 by default, as containerd and Docker have it. */
   concurrency?: number | undefined;
@@ -25,16 +36,54 @@ export interface PullOptions extends CallOptions {
 
 /**
  * Brings an image into the store. Every layer goes through in one pass: fetched, its digest verified, inflated, its diffID
- * verified, indexed. What is there is not fetched again; the name is set last, so that a named image is always whole.
+ * verified, indexed. What is there is not fetched again; the image is recorded and named last, in one transaction, so that one that
+ * is listed is always whole.
+ *
+ * @throws {ImageStoreError} `not_image`, `name_taken`, `name_invalid`; what the source and the parsers throw comes through as it is
  */
 export async function pullImage(
-  content: ContentStore,
+  store: ImageStore,
   source: ImageSource,
   target: string,
   options: PullOptions,
 ): Promise<Image> {
+  const { name, lease, scope = "local", onlyIfFree } = options;
   const root = await source.resolve(target, options);
-  const image = await readImage(keeping(content, source), root, options);
+  if (name !== undefined) {
+    await store.database.read((queries) => checkTag(queries, { name, descriptor: root, scope, onlyIfFree }), options);
+  }
+  const documents = new Map<Digest, ReadDocument>();
+  const image = await readImage(remembering(store.content, source, documents), root, options);
+  const items = leaseItems(image, name !== undefined);
+  const bring = (): Promise<void> => bringImage(store, source, { image, documents }, options);
+  if (lease === undefined) await store.lease(`pull ${name ?? root.digest}`, items, bring, options);
+  else {
+    await lease.add(items, options);
+    await bring();
+  }
+  return image;
+}
+
+function leaseItems({ root, descriptor, manifest, layers }: Image, keepBlobs: boolean): LeaseItem[] {
+  const blobs = [root, descriptor, manifest.config, ...manifest.layers];
+  const archives = layers.map(({ diffID }) => ({ kind: "layer", ref: diffID }) as const);
+  if (!keepBlobs) return archives;
+  return [...archives, ...blobs.map(({ digest }) => ({ kind: "blob", ref: digest }) as const)];
+}
+
+interface ReadImage {
+  readonly image: Image;
+  /** What has led to it, and its config. */
+  readonly documents: ReadonlyMap<Digest, ReadDocument>;
+}
+
+async function bringImage(
+  store: ImageStore,
+  source: ImageSource,
+  { image, documents }: ReadImage,
+  options: PullOptions,
+): Promise<void> {
+  const { content } = store;
   const failed = new AbortController();
   const signal = AbortSignal.any([failed.signal, ...(options.signal === undefined ? [] : [options.signal])]);
   const queue = new PQueue({ concurrency: options.concurrency ?? 3 });
@@ -50,8 +99,10 @@ export async function pullImage(
     await queue.onIdle();
     throw error;
   }
-  if (options.name !== undefined) await content.names.set(options.name, root, options);
-  return image;
+  const { name, scope, onlyIfFree } = options;
+  if (name === undefined) return;
+  for (const { descriptor, bytes } of documents.values()) await content.push(descriptor, once(bytes), options);
+  await store.record(image, { name, scope, onlyIfFree, signal: options.signal });
 }
 
 /** Where the index and contents of a layer are, whether or not it is there. */
@@ -94,16 +145,21 @@ async function hasLayer(directory: string, options: CallOptions): Promise<boolea
   }
 }
 
-/** Documents are read from the store where it has them, and kept where it has not. */
-function keeping(content: ContentStore, source: Fetcher): Fetcher {
+/** Documents are read from the store where it has them. They are not kept before a lease holds them. */
+function remembering(content: ContentStore, source: Fetcher, documents: Map<Digest, ReadDocument>): Fetcher {
   return {
     async *fetch(descriptor, options) {
-      if ((await content.stat(descriptor.digest, options)) !== descriptor.size) {
-        await content.push(descriptor, source.fetch(descriptor, options), options);
-      }
-      yield* content.fetch(descriptor, options);
+      const { digest, size } = descriptor;
+      const from = (await content.stat(digest, options)) === size ? content : source;
+      const bytes = await collectContent(descriptor, from.fetch(descriptor, options), MAX_DOCUMENT_BYTES, options);
+      documents.set(digest, { descriptor, bytes });
+      yield bytes;
     },
   };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 function report(
