@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 
-import { bundle } from "@lamella/presets/bundle";
+import { bundle, copyNativeSqlite } from "@lamella/presets/bundle";
 
 const undici = fileURLToPath(import.meta.resolve("./undici-core.mjs"));
 await bundle("dist/lamella.mjs", { splitting: true, replacements: { undici } });
+copyNativeSqlite("dist/lamella.mjs");

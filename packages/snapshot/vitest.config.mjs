@@ -1,3 +1,4 @@
 import { preset } from "@lamella/presets/vitest";
 
-export default preset();
+// 128 snapshots are made and committed in one test, each of them flushed to disk
+export default preset({ testTimeout: 120_000 });

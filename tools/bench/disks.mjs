@@ -1,6 +1,7 @@
 /**
- * `npm run bench disks [IMAGE…]`: disks of pulled images against mke2fs and mkfs.erofs of the unpacked image, whose unpacking is not
- * counted. In turn in one run, on one fresh journaled file system; the peers' disks are synced, as ours are. Nothing here decides a test.
+ * `npm run bench disks [IMAGE…]`: disks of a pulled image, and of the same image unpacked, against mke2fs and mkfs.erofs of the unpacked image. Unpacking
+ * and pulling are not counted; every disk is synced before its time ends, and the start of Node is in ours. In turn in one run, on one fresh
+ * journaled file system. Nothing here decides a test.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, statSync } from "node:fs";
@@ -11,10 +12,12 @@ import { fixtures, startFixtureRegistry } from "@lamella/fixtures";
 import { newerErofs, withUnpackedTree } from "@lamella/oracles";
 
 import { withFreshFileSystem } from "./fresh-file-system.mjs";
-import { ROUNDS, takeTurns } from "./rounds.mjs";
+import { takeTurns } from "./rounds.mjs";
 
 const LAMELLA = fileURLToPath(import.meta.resolve("../../apps/cli/dist/lamella.mjs"));
 const MIB = 2 ** 20;
+/** A round of a large image takes a minute. */
+const ROUNDS = 3;
 
 /** What a command and those that it starts take, as the system counts it: Node tells it of itself alone. */
 const MEASURED = `
@@ -51,7 +54,10 @@ function line({ name, seconds, cpu, peak, size }) {
   return `${name.padEnd(24)} ${times}, at most ${Math.round(peak / MIB)} MB, disk ${(size / MIB).toFixed(1)} MB`;
 }
 
-const ratio = (ours, theirs, field) => (ours[field] / theirs[field]).toFixed(field === "size" ? 3 : 2);
+function ratios(ours, theirs) {
+  const [time, cpu] = ["seconds", "cpu"].map((field) => (ours[field] / theirs[field]).toFixed(2));
+  return `; of the peer's: time ${time}, CPU ${cpu}, size ${(ours.size / theirs.size).toFixed(3)}`;
+}
 
 export async function benchDisks(images) {
   const layouts = await fixtures(images);
@@ -61,7 +67,7 @@ export async function benchDisks(images) {
     await withFreshFileSystem(async (place) => {
       const root = join(place, "root");
       const work = join(place, "work");
-      const lamella = [process.execPath, LAMELLA];
+      const lamella = [process.execPath, LAMELLA, "disk", "-q", "--root", root];
       const fresh = async () => {
         rmSync(work, { recursive: true, force: true });
         mkdirSync(work);
@@ -75,45 +81,34 @@ export async function benchDisks(images) {
         execFileSync(process.execPath, [LAMELLA, "pull", "-q", "--root", root, reference]);
         await withUnpackedTree({ layout: layouts.layout(image), tag: "latest", by: "umoci" }, async (tree) => {
           const file = join(work, "disk");
-          const disk = (...options) => [...lamella, "disk", "-q", "--root", root, reference, "-o", file, ...options];
+          const disk = (source, ...options) => [...lamella, source, "-o", file, ...options];
           const synced = (...command) => ["sh", "-c", '"$@" && sync "$0"', file, ...command];
-          const mke2fs = synced(
-            "mke2fs",
-            "-q",
-            "-t",
-            "ext4",
-            "-O",
-            "^has_journal",
-            "-N",
-            "200000",
-            "-d",
-            tree,
-            file,
-            "4G",
-          );
-          const mkfsErofs = (...options) => synced(...tools.mkfs, "--quiet", ...options, file, tree);
-          const pairs = [
-            { name: "ext4", peer: "mke2fs -d", commands: [disk("--format", "ext4"), mke2fs] },
-            { name: "EROFS", peer: "mkfs.erofs 1.8", commands: [disk("--format", "erofs"), mkfsErofs()] },
+          const mke2fs = ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-N", "200000", "-d", tree, file, "4G"];
+          const mkfsErofs = (...options) => [...tools.mkfs, "--quiet", ...options, file, tree];
+          const formats = [
+            { name: "ext4", options: ["--format", "ext4"], peer: "mke2fs -d", command: mke2fs },
+            { name: "EROFS", options: ["--format", "erofs"], peer: "mkfs.erofs 1.8", command: mkfsErofs() },
             {
               name: "EROFS lz4",
+              options: ["--format", "erofs", "--compress", "lz4"],
               peer: "mkfs.erofs 1.8 -zlz4",
-              commands: [disk("--format", "erofs", "--compress", "lz4"), mkfsErofs("-zlz4")],
+              command: mkfsErofs("-zlz4"),
             },
           ];
-          for (const { name, peer, commands } of pairs) {
-            const names = [`${image}: ${name}`, peer];
-            const contenders = commands.map((command, at) => contender(names[at], file, command));
+          for (const { name, options, peer, command } of formats) {
+            const contenders = [
+              contender(`${image}: ${name}`, file, disk(reference, ...options)),
+              contender(`${name} of dir:`, file, disk(`dir:${tree}`, ...options)),
+              contender(peer, file, synced(...command)),
+            ];
             const times = await takeTurns(
               contenders.map(({ run }) => run),
               fresh,
+              ROUNDS,
             );
-            const [ours, theirs] = contenders.map(({ report }, at) => report(times[at]));
-            console.log(line(ours));
-            console.log(line(theirs));
-            console.log(
-              `  ratio: time ${ratio(ours, theirs, "seconds")}, CPU ${ratio(ours, theirs, "cpu")}, size ${ratio(ours, theirs, "size")}`,
-            );
+            const reports = contenders.map(({ report }, at) => report(times[at]));
+            const theirs = reports.at(-1);
+            for (const ours of reports) console.log(ours === theirs ? line(ours) : line(ours) + ratios(ours, theirs));
           }
         });
       }
@@ -121,5 +116,5 @@ export async function benchDisks(images) {
   } finally {
     await registry.close();
   }
-  console.log(`(each the median of ${ROUNDS} after a warm-up, the least CPU, the most memory)`);
+  console.log(`(all synced; each the median of ${ROUNDS} after a warm-up, the least CPU, the most memory)`);
 }

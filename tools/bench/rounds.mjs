@@ -7,9 +7,9 @@ const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers
  * Runs each task once to warm up, then all of them in turn. Gives each one's median seconds.
  * `before` is not counted.
  */
-export async function takeTurns(tasks, before = async () => {}) {
+export async function takeTurns(tasks, before = async () => {}, rounds = ROUNDS) {
   const times = tasks.map(() => []);
-  for (let round = 0; round <= ROUNDS; round++) {
+  for (let round = 0; round <= rounds; round++) {
     for (const [at, task] of tasks.entries()) {
       await before();
       const started = performance.now();

@@ -95,9 +95,19 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/diff.js")).diffCommand(),
   },
   {
+    name: "unpack",
+    description: "write the file tree of an image into a directory",
+    load: async () => (await import("./commands/unpack.js")).unpackCommand(),
+  },
+  {
     name: "layer",
     description: "look into a layer's blob, convert it, verify it",
     load: async () => (await import("./commands/layer.js")).layerCommand(),
+  },
+  {
+    name: "snapshot",
+    description: "make, change and commit snapshots of images",
+    load: async () => (await import("./commands/snapshot.js")).snapshotCommand(),
   },
   {
     name: "login",

@@ -3,6 +3,8 @@ import { basename, extname } from "node:path";
 import type { DiskFormat, Ext4Options, PlanDiskOptions } from "@lamella/disk-export";
 import { LamellaError } from "@lamella/refs";
 
+import { sourceDateEpoch } from "./source-date.js";
+
 export const DISK_FORMATS: readonly DiskFormat[] = ["ext4", "erofs", "cpio", "tar"];
 export const COMPRESSIONS = ["none", "lz4", "deflate", "zstd", "gzip"] as const;
 
@@ -108,7 +110,7 @@ export function ext4Options(
 }
 
 function fileSystemOptions({ label, uuid, kernel }: DiskFlags, environment: NodeJS.ProcessEnv) {
-  return given({ label, uuid, kernel, epochSeconds: sourceDateEpoch(environment["SOURCE_DATE_EPOCH"]) });
+  return given({ label, uuid, kernel, epochSeconds: sourceDateEpoch(environment) });
 }
 
 /** Without what was not given. */
@@ -125,14 +127,6 @@ export function formatOfName(output: string): { format: DiskFormat; flags: DiskF
   const format = DISK_FORMATS.find((known) => known === suffix) ?? "ext4";
   const isArchive = format === "cpio" || format === "tar";
   return { format, flags: compressed && isArchive ? { compress: "gzip" } : {} };
-}
-
-/** https://reproducible-builds.org/specs/source-date-epoch/ */
-function sourceDateEpoch(text: string | undefined): number | undefined {
-  if (text === undefined || text === "") return undefined;
-  const seconds = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(seconds)) return seconds;
-  throw invalid(`cannot use SOURCE_DATE_EPOCH ${JSON.stringify(text)}: not a count of seconds`);
 }
 
 function invalid(message: string): LamellaError {

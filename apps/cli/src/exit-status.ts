@@ -34,6 +34,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   name_invalid: EXIT.usage,
   source_invalid: EXIT.usage,
   source_unsupported: EXIT.usage,
+  invalid_argument: EXIT.usage,
   not_found: EXIT.notFound,
   platform_unavailable: EXIT.notFound,
   config_invalid: EXIT.usage,
@@ -61,11 +62,13 @@ const BY_CODE: Readonly<Record<string, number>> = {
   store_invalid: EXIT.verification,
   database_invalid: EXIT.verification,
   too_large: EXIT.verification,
+  snapshot_invalid: EXIT.verification,
   network: EXIT.network,
   unavailable: EXIT.network,
   range_unusable: EXIT.network,
   timeout: EXIT.network,
   rate_limited: EXIT.network,
+  no_space: EXIT.noSpace,
   busy: EXIT.busy,
 };
 
@@ -77,5 +80,8 @@ export function exitStatus(error: unknown): number {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if ("code" in cause && typeof cause.code === "string" && NO_SPACE.has(cause.code)) return EXIT.noSpace;
   }
-  return error instanceof LamellaError ? (BY_CODE[error.code] ?? EXIT.failure) : EXIT.failure;
+  if (!(error instanceof LamellaError)) return EXIT.failure;
+  // A registry that cannot be reached may be there later; a file that cannot be opened is another matter.
+  if (error.name === "DatabaseError" && error.code === "unavailable") return EXIT.failure;
+  return BY_CODE[error.code] ?? EXIT.failure;
 }

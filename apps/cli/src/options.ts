@@ -20,6 +20,8 @@ export interface GlobalOptions {
   hostsDir: string;
   /** Only of commands that bring layers. */
   foreignUrls?: boolean;
+  /** Only of commands that read a whole tree. */
+  xattrs?: boolean;
 }
 
 export function addGlobalOptions(command: Command): Command {
@@ -53,6 +55,12 @@ export function addGlobalOptions(command: Command): Command {
         .env("LAMELLA_HOSTS_DIR")
         .default(join(process.env["XDG_CONFIG_HOME"] || join(homedir(), ".config"), "lamella/certs.d")),
     );
+}
+
+/** What every command takes that reads a whole tree. */
+export function addTreeOptions(command: Command): Command {
+  command.option("--xattrs", "dir: read extended attributes too, with getfattr (package attr)", false);
+  return addGlobalOptions(command);
 }
 
 /** The platform that was asked for; undefined when `--platform` was not given. */

@@ -13,6 +13,7 @@ export interface ProgressDisplay {
   /** A pass over all data before a disk is written. */
   plan(doneBytes: number, totalBytes: number): void;
   disk(doneBytes: number, totalBytes: number): void;
+  unpack(doneBytes: number, totalBytes: number): void;
   stop(): void;
 }
 
@@ -28,6 +29,7 @@ function jsonLines(): ProgressDisplay {
     layer: (event) => line({ phase: "pull", ...event }),
     plan: (doneBytes, totalBytes) => line({ phase: "plan", doneBytes, totalBytes }),
     disk: (doneBytes, totalBytes) => line({ phase: "disk", doneBytes, totalBytes }),
+    unpack: (doneBytes, totalBytes) => line({ phase: "unpack", doneBytes, totalBytes }),
     stop: () => undefined,
   };
 }
@@ -55,6 +57,7 @@ function fromTotals(show: (doneBytes: number, totalBytes: number) => void): Prog
     },
     plan: show,
     disk: show,
+    unpack: show,
     stop: () => undefined,
   };
 }
@@ -82,6 +85,7 @@ function bars(): ProgressDisplay {
       update(layer.slice("sha256:".length, "sha256:".length + 12), doneBytes, totalBytes),
     plan: (doneBytes, totalBytes) => update("plan".padEnd(12), doneBytes, totalBytes),
     disk: (doneBytes, totalBytes) => update("disk".padEnd(12), doneBytes, totalBytes),
+    unpack: (doneBytes, totalBytes) => update("unpack".padEnd(12), doneBytes, totalBytes),
     stop: () => multi.stop(),
   };
 }

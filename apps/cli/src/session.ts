@@ -25,6 +25,15 @@ export interface Session {
    * to an image of the store means that image. What came from a registry is kept.
    */
   withTree<T>(source: string, use: (tree: FileTree, image: Image | undefined) => Promise<T>): Promise<T>;
+  /** Brings an image as `withTree` does; what it needs of the store, archives of layers too, stays there until `use` has ended. */
+  withImage<T>(source: string, use: (found: FoundImage) => Promise<T>): Promise<T>;
+}
+
+/** An image that is in the store, and the reference that it came by. */
+export interface FoundImage {
+  readonly image: Image;
+  readonly store: ImageStore;
+  readonly reference: string | undefined;
 }
 
 /** Runs a command with a store and a registry client that are open for as long as it takes. */
@@ -72,6 +81,12 @@ function createSession(
     return { images: store, name, close: async () => {} };
   }
 
+  async function bringLeased<T>(source: OpenSource, text: string, use: (image: Image) => Promise<T>): Promise<T> {
+    const work = async (lease: Lease): Promise<T> =>
+      use(await bring(source, text, { name: source.reference, scope: "registry", lease }));
+    return store.lease(`read ${text}`, [], work, { signal });
+  }
+
   return {
     options,
     signal,
@@ -91,19 +106,20 @@ function createSession(
       for (const other of others) await store.tag(other, image.root, { onlyIfFree, signal });
       return { image, name };
     },
+    async withImage<T>(text: string, useImage: (found: FoundImage) => Promise<T>) {
+      const source = await openStoredOr(text);
+      return bringLeased(source, text, (image) => useImage({ image, store, reference: source.reference }));
+    },
     async withTree<T>(text: string, useTree: (tree: FileTree, image: Image | undefined) => Promise<T>) {
-      const named = await openNamedTree(text, { signal });
+      const named = await openNamedTree(text, { xattrs: options.xattrs, signal });
       if (named !== undefined) {
         await using tree = named;
         return await useTree(tree, undefined);
       }
-      const source = await openStoredOr(text);
-      const withImage = async (lease: Lease): Promise<T> => {
-        const image = await bring(source, text, { name: source.reference, scope: "registry", lease });
+      return bringLeased(await openStoredOr(text), text, async (image) => {
         await using tree = await openImageTree(store.content, image, { signal });
         return await useTree(tree, image);
-      };
-      return store.lease(`read ${text}`, [], withImage, { signal });
+      });
     },
   };
 }

@@ -1,5 +1,7 @@
+import { DatabaseError } from "@lamella/database";
 import { RefsError } from "@lamella/refs";
 import { OciClientError } from "@lamella/oci-client";
+import { SnapshotError } from "@lamella/snapshot";
 import { InvalidArgumentError } from "commander";
 import { describe, expect, it } from "vitest";
 
@@ -11,6 +13,12 @@ describe("exitStatus()", () => {
     [new OciClientError("not_found", "x"), EXIT.notFound],
     [new OciClientError("unauthorized", "x"), EXIT.auth],
     [new OciClientError("timeout", "x"), EXIT.network],
+    [new SnapshotError("not_found", "x"), EXIT.notFound],
+    [new SnapshotError("invalid_argument", "x"), EXIT.usage],
+    [new SnapshotError("already_exists", "x"), EXIT.failure],
+    [new DatabaseError("no_space", "x"), EXIT.noSpace],
+    [new DatabaseError("busy", "x"), EXIT.busy],
+    [new DatabaseError("unavailable", "x"), EXIT.failure],
     [new InvalidArgumentError("x"), EXIT.usage],
     [new Error("x"), EXIT.failure],
     ["x", EXIT.failure],

@@ -33,6 +33,18 @@ export function crc32c(seed: number, bytes: Uint8Array, start = 0, end: number =
   return crc >>> 0;
 }
 
+/** The same of the four bytes of a number, the lowest first. */
+export function crc32cWord(seed: number, word: number): number {
+  const crc = seed ^ word;
+  return (
+    (TABLES[0x300 | (crc & 0xff)]! ^
+      TABLES[0x200 | ((crc >>> 8) & 0xff)]! ^
+      TABLES[0x100 | ((crc >>> 16) & 0xff)]! ^
+      TABLES[crc >>> 24]!) >>>
+    0
+  );
+}
+
 function makeTables(): Int32Array {
   const tables = new Int32Array(8 * 256);
   for (let index = 0; index < 256; index++) {

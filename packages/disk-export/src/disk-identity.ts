@@ -1,10 +1,11 @@
-import { byteStringToBytes, bytesToByteString } from "@lamella/layer-format";
+import { bytesToByteString } from "@lamella/layer-format";
 import type { Entry } from "@lamella/layer-format";
 import { createDigester } from "@lamella/refs";
 
 import { DiskExportError } from "./errors.js";
 
 const UUID_TEXT = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const NOT_BYTES = /[^\0-\xff]/;
 const BATCH_LENGTH = 64 << 10;
 const LABEL_BYTES = 16;
 
@@ -25,7 +26,9 @@ export function createDiskIdentity(purpose: string): DiskIdentity {
   let batch = field(purpose);
 
   function flush(): void {
-    digester.update(byteStringToBytes(batch));
+    if (NOT_BYTES.test(batch))
+      throw new DiskExportError("tree_invalid", "cannot place a tree: one of its texts is not a byte string");
+    digester.update(Buffer.from(batch, "latin1"));
     batch = "";
   }
 

@@ -1,19 +1,9 @@
-import type { Entry } from "@lamella/layer-format";
+import type { Entry, Loss } from "@lamella/layer-format";
 import type { CallOptions } from "@lamella/refs";
 
 import type { Verity } from "./verity/verity.js";
 
 export type DiskFormat = "ext4" | "erofs" | "cpio" | "tar";
-
-/** Something the tree has and the format cannot hold. */
-export interface Loss {
-  /** What is lost, as a noun phrase: "xattrs", "nanoseconds of mtime". */
-  readonly what: string;
-  /** How many entries lose it. */
-  readonly count: number;
-  /** The first of them, at most ten. */
-  readonly paths: readonly string[];
-}
 
 /** Bytes that are kept somewhere else than in the tree. */
 export interface ByteSource {

@@ -1,5 +1,5 @@
 export { type CpioOptions, planCpio } from "./cpio/plan.js";
-export type { DiskFormat, DiskPlan, Loss, Segment } from "./disk-plan.js";
+export type { DiskFormat, DiskPlan, Segment } from "./disk-plan.js";
 export type { ArchiveOptions, EnvelopeOptions, VolumeOptions } from "./disk-envelope.js";
 export { planDisk, type PlanDiskOptions } from "./disk-planner.js";
 export { type DiskSink, writeDiskTo, type WriteDiskOptions, type WrittenDisk } from "./disk-stream.js";
@@ -11,7 +11,7 @@ export {
   planErofsLayer,
   planErofsLayers,
 } from "./erofs/layers/layer-plan.js";
-export type { OverlayXattrs } from "./erofs/layers/layer-xattrs.js";
+export type { Loss, OverlayXattrs } from "@lamella/layer-format";
 export { planErofsMerge } from "./erofs/layers/merge-plan.js";
 export { type ErofsOptions, planErofs } from "./erofs/plan.js";
 export { openErofs } from "./erofs/reading/reader.js";

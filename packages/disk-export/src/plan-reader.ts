@@ -10,6 +10,9 @@ const CHUNK_BYTES = 1 << 20;
 /** A piece of this size goes out as it is; smaller ones are gathered, so that 70,000 small files are not 70,000 chunks. */
 const PASS_THROUGH_BYTES = 64 << 10;
 
+/** One whose bytes are read, not made. */
+type DataSegment = Exclude<Segment, { bytes: unknown }>;
+
 /** A plan but for what {@link createDiskPlan} adds. */
 export interface DiskPlanParts extends Omit<DiskPlan, "read" | "kernel" | typeof Symbol.asyncDispose> {
   /** What the segments' entries are read from. */
@@ -57,10 +60,11 @@ export function createDiskPlan({ tree, kernel, dispose, ...plan }: DiskPlanParts
           yield chunk;
           signal?.throwIfAborted();
         }
-      } else {
+      } else if (!gatherer.add(readNow(segment, skipped, count, gatherer.room()))) {
         let missing = count;
         for await (const bytes of readSegment(segment, skipped, count, signal)) {
           missing -= bytes.length;
+          if (gatherer.add(bytes)) continue;
           for (const chunk of gatherer.push(bytes)) {
             yield chunk;
             signal?.throwIfAborted();
@@ -78,8 +82,14 @@ export function createDiskPlan({ tree, kernel, dispose, ...plan }: DiskPlanParts
     yield* gatherer.rest();
   }
 
+  /** Bytes of a small file that need no waiting; they have to be copied at once, and so to fit into `room`. */
+  function readNow(segment: DataSegment, skipped: number, length: number, room: number): Uint8Array | undefined {
+    if (length > room || "source" in segment) return undefined;
+    return tree.readNow?.(segment.entry, segment.entryOffset + skipped, length);
+  }
+
   function readSegment(
-    segment: Exclude<Segment, { bytes: unknown }>,
+    segment: DataSegment,
     skipped: number,
     length: number,
     signal: AbortSignal | undefined,
@@ -97,6 +107,10 @@ export function createDiskPlan({ tree, kernel, dispose, ...plan }: DiskPlanParts
 }
 
 interface Gatherer {
+  /** How long a piece may be for {@link add} to take it. */
+  room(): number;
+  /** Takes a small piece that has room, at once; says whether it did. */
+  add(piece: Uint8Array | undefined): boolean;
   /** Takes a piece and gives the chunks that are complete with it. */
   push(piece: Uint8Array): Iterable<Uint8Array>;
   rest(): Iterable<Uint8Array>;
@@ -105,6 +119,18 @@ interface Gatherer {
 function createGatherer(capacity: number): Gatherer {
   let buffer: Uint8Array | undefined;
   let used = 0;
+
+  function room(): number {
+    return Math.min(capacity - used, PASS_THROUGH_BYTES - 1);
+  }
+
+  function add(piece: Uint8Array | undefined): boolean {
+    if (piece === undefined || piece.length > room()) return false;
+    buffer ??= new Uint8Array(capacity);
+    buffer.set(piece, used);
+    used += piece.length;
+    return true;
+  }
 
   function* rest(): Generator<Uint8Array> {
     if (buffer !== undefined && used > 0) yield buffer.subarray(0, used);
@@ -127,7 +153,7 @@ function createGatherer(capacity: number): Gatherer {
     }
   }
 
-  return { push, rest };
+  return { room, add, push, rest };
 }
 
 /** The first segment of which a byte lies at `offset` or after it; the count of segments where there is none. */

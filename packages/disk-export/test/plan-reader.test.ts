@@ -57,6 +57,33 @@ describe("createDiskPlan()", () => {
     expect(lengths).toEqual([1 << 20, 1 << 20, 32 * 70_000 - (2 << 20)]);
   });
 
+  it("takes small files that are at hand, and copies them at once", async () => {
+    const content = (at: number): number => at % 251;
+    const memory = memoryTree(
+      Array.from({ length: 500 }, (_, index) => ({ path: `f${1000 + index}`, content: { size: 9000, fill: content } })),
+    );
+    const shared = new Uint8Array(9000);
+    let taken = 0;
+    const tree = {
+      entryCount: memory.entryCount,
+      inodeCount: memory.inodeCount,
+      entries: memory.entries.bind(memory),
+      lookup: memory.lookup.bind(memory),
+      read: memory.read.bind(memory),
+      readNow(_: unknown, offset: number, length: number): Uint8Array | undefined {
+        if (taken++ % 3 === 0) return undefined;
+        for (let at = 0; at < length; at++) shared[at] = content(offset + at);
+        queueMicrotask(() => shared.fill(255));
+        return shared.subarray(0, length);
+      },
+      [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
+    };
+    const [plan, expected] = [await planErofs(tree), await planErofs(memory)];
+    const read = await collect(plan.read(0, plan.sizeBytes));
+    expect(taken).toBeGreaterThan(500);
+    expect(Buffer.compare(read, await collect(expected.read(0, expected.sizeBytes)))).toBe(0);
+  });
+
   it("gives no chunk over 1 MiB, whatever a segment or the tree gives", async () => {
     const plan = planOf([{ offset: 5, length: 3_000_000, bytes: () => new Uint8Array(3_000_000).fill(1) }], 9_000_000);
     let read = 0;

@@ -6,7 +6,7 @@ export { readImage } from "./image.js";
 export type { Image, ImageLayer } from "./image.js";
 export type { Ingest } from "./ingest.js";
 export type { LayerProgress, OnProgress } from "./progress.js";
-export { pullImage } from "./pull.js";
+export { layerDirectory, pullImage } from "./pull.js";
 export type { PullOptions } from "./pull.js";
 export { LOCATION_FORMS, openDestination, openNamedRepository, openSource } from "./image-location.js";
 export type { OpenDestination, OpenSource, SourceOptions } from "./image-location.js";

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { openDisk } from "@lamella/disk-export";
 import { type FileTree, mergeLayers } from "@lamella/layer-format";
 import { decompress, openDirectoryTree, openLayer, openLayerFile, writeLayer } from "@lamella/layer-format/node";
+import type { DirectoryTreeOptions } from "@lamella/layer-format/node";
 import type { CallOptions } from "@lamella/refs";
 
 import { isErrno } from "./durable.js";
@@ -14,7 +15,7 @@ import { LOCATION_FORMS } from "./image-location.js";
 /** What a file tree is named with, in words for a help text. */
 export const TREE_FORMS: string = `${LOCATION_FORMS}; or dir:DIR, layer:FILE, disk:FILE`;
 
-const OPENERS: Readonly<Record<string, (path: string, options: CallOptions) => Promise<FileTree>>> = {
+const OPENERS: Readonly<Record<string, (path: string, options: DirectoryTreeOptions) => Promise<FileTree>>> = {
   "dir:": openDirectoryTree,
   "disk:": openDisk,
   "layer:": openLayerTree,
@@ -24,12 +25,12 @@ const OPENERS: Readonly<Record<string, (path: string, options: CallOptions) => P
  * Opens a file tree that is no image: `dir:DIR`, a directory of this machine; `layer:FILE`, one layer's blob of any compression
  * without those below it; or `disk:FILE`, an ext4 or EROFS disk. Whoever opened it closes it. Undefined for a text that names an image.
  *
- * The files of a layer are spooled where temporary files go (`TMPDIR`), nameless: nothing is left of them, whatever happens.
+ * A directory's extended attributes are read where `xattrs` asks for them. The files of a layer are spooled where temporary files go (`TMPDIR`), nameless: nothing is left of them, whatever happens.
  *
  * @throws {ImageStoreError} `not_found`, `source_invalid` for a text without a path and for a file where a directory is asked for; what
  * opening throws.
  */
-export async function openNamedTree(text: string, options: CallOptions = {}): Promise<FileTree | undefined> {
+export async function openNamedTree(text: string, options: DirectoryTreeOptions = {}): Promise<FileTree | undefined> {
   options.signal?.throwIfAborted();
   const scheme = Object.keys(OPENERS).find((prefix) => text.startsWith(prefix));
   const open = OPENERS[scheme ?? ""];

@@ -8,9 +8,12 @@ import { LamellaError } from "@lamella/refs";
  * - `archive_invalid`: a layer archive on disk is damaged or of another version.
  * - `tree_changed`: a directory or a file of it changed while it was in use as a tree.
  * - `compression_unavailable`: this version of Node cannot compress so.
- * - `output_invalid`: what stands where a file shall be written is no regular file.
+ * - `output_invalid`: what stands where something shall be written is no regular file, or no empty directory.
  * - `toc_invalid`: the table of contents of an eStargz or zstd:chunked layer breaks its format, or contradicts itself.
  * - `toc_mismatch`: the table of contents says something else than the tar.
+ * - `tool_missing`: a program that the work is left to is not installed; the message names it and its package.
+ * - `tool_failed`: such a program failed; the message has what it said.
+ * - `unpack_failed`: a tree cannot be made a directory; the message has the entry or what tar said.
  */
 export type LayerFormatErrorCode =
   | "tar_invalid"
@@ -22,6 +25,9 @@ export type LayerFormatErrorCode =
   | "compression_unavailable"
   | "output_invalid"
   | "toc_invalid"
-  | "toc_mismatch";
+  | "toc_mismatch"
+  | "tool_missing"
+  | "tool_failed"
+  | "unpack_failed";
 
 export class LayerFormatError extends LamellaError<LayerFormatErrorCode> {}

@@ -82,4 +82,10 @@ export interface FileTree extends AsyncDisposable {
    * A chunk is valid only until the next is asked for: copy what is kept.
    */
   read(entry: Entry, options?: ReadOptions): AsyncIterable<Uint8Array>;
+
+  /**
+   * `length` bytes of a file from `offset` that are at hand, for a reader of many small files: waiting costs more than they do. Undefined
+   * where they are not, or a tree knows none: then `read` gives them. Copy them at once: anything else that happens to the tree may overwrite them.
+   */
+  readNow?(entry: Entry, offset: number, length: number): Uint8Array | undefined;
 }

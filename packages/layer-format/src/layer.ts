@@ -28,4 +28,6 @@ export interface Layer extends AsyncDisposable {
   readonly entries: readonly LayerEntry[];
   /** Bytes of the contents. Chunks are valid only until the next is asked for. */
   readContents(offset: number, length: number, options?: CallOptions): AsyncIterable<Uint8Array>;
+  /** The same bytes where they are in memory; undefined where they are not. Copy them at once: any other read may overwrite them. */
+  readContentsNow?(offset: number, length: number): Uint8Array | undefined;
 }

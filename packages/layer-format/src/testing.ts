@@ -51,7 +51,7 @@ export function memoryTree(spec: MemoryTreeSpec): FileTree {
   return mergeLayersSync([memoryLayer(spec)]);
 }
 
-/** A layer in memory, for tests: its entries in the order of `spec`. The diffID stands for no tar. */
+/** A layer in memory, for tests: its entries in the order of `spec`. The diffID stands for no tar, but layers that differ differ in it. */
 export function memoryLayer(spec: MemoryLayerSpec): Layer {
   const contents = new MemoryContents();
   const entries: LayerEntry[] = [];
@@ -59,7 +59,7 @@ export function memoryLayer(spec: MemoryLayerSpec): Layer {
     entries.push("hardlinkTo" in described ? hardLink(described, entries) : layerEntry(described, contents));
   }
   return {
-    diffID: digestOf(new TextEncoder().encode(JSON.stringify(entries))),
+    diffID: digestOf(new TextEncoder().encode(JSON.stringify(spec, describeValue))),
     entries,
     readContents: (offset, length, options) => contents.read(offset, length, options),
     [Symbol.asyncDispose]: () => {
@@ -67,6 +67,18 @@ export function memoryLayer(spec: MemoryLayerSpec): Layer {
       return Promise.resolve();
     },
   };
+}
+
+/** Rules for content are told apart by which function they are. */
+const ruleNumbers = new WeakMap<object, number>();
+let ruleCount = 0;
+
+function describeValue(_key: string, value: unknown): unknown {
+  if (value instanceof Uint8Array) return [...value];
+  if (typeof value !== "function") return value;
+  const number = ruleNumbers.get(value) ?? ruleCount++;
+  ruleNumbers.set(value, number);
+  return number;
 }
 
 function layerEntry(described: Exclude<MemoryLayerSpec[number], MemoryHardLink>, contents: MemoryContents): LayerEntry {

@@ -1,6 +1,7 @@
 import type { CallOptions } from "@lamella/refs";
 
 import type { Entry, FileTree } from "./file-tree.js";
+import { walkTrees } from "./tree-walk.js";
 
 /** What two entries of one path can differ in. `links` is which other names are hard links to them. */
 export const ENTRY_ASPECTS = [
@@ -46,49 +47,21 @@ export async function* compareTrees(
   { ignore = [], ...options }: CompareTreesOptions = {},
 ): AsyncGenerator<TreeDifference> {
   const firstNames = { before: new Map<number, string>(), after: new Map<number, string>() };
-  const left = before.entries(options)[Symbol.asyncIterator]();
-  const right = after.entries(options)[Symbol.asyncIterator]();
-  try {
-    let old = await nextEntry(left);
-    let now = await nextEntry(right);
-    while (old !== undefined || now !== undefined) {
-      const order = old === undefined ? 1 : now === undefined ? -1 : compareWalk(old.path, now.path);
-      if (order < 0 && old !== undefined) {
-        noteFirstName(firstNames.before, old);
-        yield { change: "removed", entry: old };
-        old = await nextEntry(left);
-      } else if (order > 0 && now !== undefined) {
-        noteFirstName(firstNames.after, now);
-        yield { change: "added", entry: now };
-        now = await nextEntry(right);
-      } else if (old !== undefined && now !== undefined) {
-        const sameLinks = noteFirstName(firstNames.before, old) === noteFirstName(firstNames.after, now);
-        const aspects = attributeAspects(old, now).filter((aspect) => !ignore.includes(aspect));
-        if (old.kind === now.kind && !ignore.includes("links") && !(sameLinks && old.links === now.links))
-          aspects.push("links");
-        const mayDiffer = !ignore.includes("content") && mayDifferInContent(old, now);
-        if (mayDiffer && !(await isSameContent([before, old], [after, now], options))) aspects.push("content");
-        if (aspects.length > 0) yield { change: "changed", entry: now, before: old, aspects };
-        old = await nextEntry(left);
-        now = await nextEntry(right);
-      }
+  for await (const { before: old, after: now } of walkTrees(before, after, options)) {
+    const oldName = old && noteFirstName(firstNames.before, old);
+    const newName = now && noteFirstName(firstNames.after, now);
+    if (old === undefined || now === undefined) {
+      if (old !== undefined) yield { change: "removed", entry: old };
+      if (now !== undefined) yield { change: "added", entry: now };
+      continue;
     }
-  } finally {
-    await left.return?.();
-    await right.return?.();
+    const aspects = attributeAspects(old, now).filter((aspect) => !ignore.includes(aspect));
+    const sameLinks = oldName === newName && old.links === now.links;
+    if (old.kind === now.kind && !ignore.includes("links") && !sameLinks) aspects.push("links");
+    const mayDiffer = !ignore.includes("content") && mayDifferInContent(old, now);
+    if (mayDiffer && !(await isSameContent([before, old], [after, now], options))) aspects.push("content");
+    if (aspects.length > 0) yield { change: "changed", entry: now, before: old, aspects };
   }
-}
-
-async function nextEntry(entries: AsyncIterator<Entry>): Promise<Entry | undefined> {
-  const { done, value } = await entries.next();
-  return done === true ? undefined : value;
-}
-
-/** A directory comes before what is in it, and all of that before what follows the directory. */
-function compareWalk(left: string, right: string): number {
-  const first = left.replaceAll("/", "\0");
-  const second = right.replaceAll("/", "\0");
-  return first < second ? -1 : first > second ? 1 : 0;
 }
 
 /** The first name of the entry's inode. Only an inode of several names is remembered. */
@@ -99,7 +72,8 @@ function noteFirstName(names: Map<number, string>, { inode, links, path }: Entry
   return first;
 }
 
-function attributeAspects(old: Entry, now: Entry): EntryAspect[] {
+/** What two entries differ in, as far as they say it themselves: their content and other names are not looked at. */
+export function attributeAspects(old: Entry, now: Entry): EntryAspect[] {
   if (old.kind !== now.kind) return ["kind"];
   const differs: Partial<Record<EntryAspect, boolean>> = {
     mode: old.mode !== now.mode,
@@ -115,6 +89,7 @@ function attributeAspects(old: Entry, now: Entry): EntryAspect[] {
 
 function isSameXattrs(old: Entry["xattrs"], now: Entry["xattrs"]): boolean {
   if (old.size !== now.size) return false;
+  if (old === now || old.size === 0) return true;
   return [...old].every(([name, value]) => {
     const other = now.get(name);
     return other !== undefined && isSame(value, other);
@@ -131,9 +106,11 @@ function mayDifferInContent(old: Entry, now: Entry): boolean {
   return old.kind === "file" && now.kind === "file" && old.size === now.size && now.size > 0;
 }
 
-type OpenEntry = readonly [FileTree, Entry];
+/** An entry and its tree. */
+export type OpenEntry = readonly [FileTree, Entry];
 
-async function isSameContent(old: OpenEntry, now: OpenEntry, options: CallOptions): Promise<boolean> {
+/** Compares the bytes of two files, up to the first that differs. */
+export async function isSameContent(old: OpenEntry, now: OpenEntry, options: CallOptions = {}): Promise<boolean> {
   const left = old[0].read(old[1], options)[Symbol.asyncIterator]();
   const right = now[0].read(now[1], options)[Symbol.asyncIterator]();
   try {

@@ -289,6 +289,26 @@ describe("contents of a layer archive", () => {
     await held.return?.();
   });
 
+  it("are given without waiting where they are in memory, and only there", async () => {
+    const bytes = Buffer.alloc(3_000_000, "0123456789");
+    const other = join(store, "layers", "two");
+    await writeLayer(other, inChunks(SAMPLE, 100_000), { diffID: DIFF_ID });
+    await using tree = await mergeLayers([await openLayer(other)]);
+    const [big, last] = [await tree.lookup("big"), await tree.lookup("caps")];
+    if (big === undefined || last === undefined) throw new Error("no big or no caps");
+    expect(tree.readNow?.(big, 0, 10)).toBeUndefined();
+    for await (const chunk of tree.read(big, { offset: 0, length: 10 })) void chunk;
+    expect(Buffer.from(tree.readNow?.(big, 5, 1000) ?? [])).toEqual(bytes.subarray(5, 1005));
+    expect(tree.readNow?.(big, 2_900_000, 10)).toBeUndefined();
+    expect(tree.readNow?.(big, 2_999_999, 2)).toBeUndefined();
+    let position = 0;
+    for await (const chunk of tree.read(big)) position += chunk.length;
+    expect(position).toBe(bytes.length);
+    expect(Buffer.from(tree.readNow?.(last, 0, 1) ?? []).toString()).toBe("c");
+    // At the end nothing is kept.
+    expect(tree.readNow?.(last, 0, 1)).toBeUndefined();
+  });
+
   it("refuse a range outside and a reader after closing", async () => {
     const layer = await openLayer(directory);
     await expect(bytesOf(layer.readContents(0, 1e9))).rejects.toMatchObject({ code: "archive_invalid" });

@@ -12,6 +12,8 @@ import type { Session } from "./session.js";
 export interface DownloadOptions extends CallOptions {
   /** Given in full, no byte more or less. Default: all that the registry sends for the blob. */
   range?: BlobRange | undefined;
+  /** Each chunk is only looked at until the next one is asked for. */
+  isLent?: boolean | undefined;
 }
 
 /** A connection that breaks after less than this has failed, however often it is mended. */
@@ -26,6 +28,7 @@ interface Download {
   /** No part is asked for, unless to read on. */
   readonly isWhole: boolean;
   readonly isExact: boolean;
+  readonly isLent: boolean;
   isRangeTrusted: boolean;
 }
 
@@ -39,14 +42,14 @@ interface Download {
 export async function* downloadBlob(
   places: readonly BlobPlace[],
   descriptor: Descriptor,
-  { signal, range: asked }: DownloadOptions,
+  { signal, range: asked, isLent = false }: DownloadOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { offset, length } = asked ?? { offset: 0, length: descriptor.size };
   checkRange(descriptor, { offset, length });
   const isWhole = offset === 0 && length === descriptor.size;
   const isExact = asked !== undefined;
   const end = offset + length;
-  const download: Download = { descriptor, signal, offset, end, isWhole, isExact, isRangeTrusted: true };
+  const download: Download = { descriptor, signal, offset, end, isWhole, isExact, isLent, isRangeTrusted: true };
   if (length === 0 && !isWhole) return;
   for (const [index, place] of places.entries()) {
     const { session } = place;
@@ -108,12 +111,13 @@ async function* readOn(place: BlobPlace, download: Download): AsyncGenerator<Uin
 
 /** The answer to read on from; undefined when the registry says that there is no more. */
 async function request(place: BlobPlace, download: Download): Promise<FollowedResponse | undefined> {
-  const { descriptor, signal, offset, end, isWhole } = download;
+  const { descriptor, signal, offset, end, isWhole, isLent } = download;
   const { session, target } = place;
   const isPartial = !isWhole || (offset > 0 && download.isRangeTrusted);
   const response = await session.send({
     method: "GET",
     target,
+    isLent,
     isAnonymous: typeof target !== "string",
     headers: isPartial ? { range: `bytes=${offset}-${isWhole ? "" : end - 1}` } : {},
     verb: verbOf(descriptor),

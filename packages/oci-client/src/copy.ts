@@ -12,6 +12,7 @@ import { type CopyGraph, readGraph } from "./copy-graph.js";
 import { OciClientError } from "./errors.js";
 import type { ImageSink } from "./image-sink.js";
 import type { ReadDocument } from "./platform-manifest.js";
+import type { FetchOptions } from "./repository.js";
 
 /** Where an image is copied from. */
 export interface CopySource {
@@ -142,12 +143,14 @@ async function copyBlob(
   options: BoundedOptions,
 ): Promise<boolean> {
   const { signal, chunkBytes } = options;
+  // Sources that lend nothing pass over the option.
+  const images: { fetch(blob: Descriptor, options: FetchOptions): AsyncIterable<Uint8Array> } = from.images;
   let isTransferred = false;
-  async function* content(): AsyncGenerator<Uint8Array, void, undefined> {
+  async function* content({ isLent = false } = {}): AsyncGenerator<Uint8Array, void, undefined> {
     isTransferred = true;
     let doneBytes = 0;
     try {
-      for await (const chunk of from.images.fetch(blob, { signal })) {
+      for await (const chunk of images.fetch(blob, { signal, isLent })) {
         doneBytes += chunk.byteLength;
         report(options, blob, { state: "copying", isTransferred, doneBytes });
         yield chunk;

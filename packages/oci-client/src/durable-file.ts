@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 export interface DurableFile extends AsyncDisposable {
   /** How many bytes it has. */
   readonly size: number;
+  /** Does not look at the bytes once it has resolved. */
   write(bytes: Uint8Array): Promise<void>;
   /** Takes back what was written after the first `size` bytes. */
   truncate(size: number): Promise<void>;

@@ -7,7 +7,7 @@ import type { Dispatcher } from "undici";
 
 import { isLoopbackAddress } from "./address.js";
 import { confinedLookup } from "./confined-lookup.js";
-import { readIntoSlabs } from "./socket-reads.js";
+import { readIntoSlabs, type SlabReads } from "./socket-reads.js";
 import type { Transport, TransportRequest, TransportResponse } from "./transport.js";
 
 /** What a TLS connection is made with, each in PEM. */
@@ -47,13 +47,16 @@ interface ConnectionPool {
 }
 
 interface Connected {
+  readonly slabs: SlabReads;
   /** To where the user leads. */
   readonly trusted: ConnectionPool;
   /** To where a server leads: their names are watched. */
   readonly led: ConnectionPool;
 }
 
-const READ_AHEAD_BYTES = 256 * 1024;
+const SEND_AHEAD_BYTES = 256 * 1024;
+/** One chunk: several that wait here are joined by a copy, while what waits in the system's buffer comes in one read. */
+const READ_AHEAD_BYTES = 1;
 
 /** What `Headers` can hold: one odd field that nobody asks for must not spoil the answer. */
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
@@ -62,9 +65,9 @@ const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 export function createHttpTransport(options: HttpTransportOptions): Transport {
   let connecting: Promise<Connected> | undefined;
   return {
-    async request({ url, method, headers, body, isLed, signal }: TransportRequest): Promise<TransportResponse> {
+    async request({ url, method, headers, body, isLed, isLent, signal }: TransportRequest): Promise<TransportResponse> {
       connecting ??= connect(options);
-      const { trusted, led } = await connecting;
+      const { trusted, led, slabs } = await connecting;
       // A connection whose answer has just been read to its end is free only in the next turn; without it each request makes a new one.
       await nextTurn();
       signal.throwIfAborted();
@@ -82,7 +85,10 @@ export function createHttpTransport(options: HttpTransportOptions): Transport {
       });
       // Its iterator reports every error; without a listener an answer that nobody reads to its end would end the process.
       response.body.on("error", () => {});
-      return { status: response.statusCode, headers: toHeaders(response.headers), body: response.body };
+      readOneByOne(response.body);
+      const isContent = response.statusCode < 300;
+      const chunks = isLent === true && isContent ? lend(response.body, slabs) : response.body;
+      return { status: response.statusCode, headers: toHeaders(response.headers), body: chunks };
     },
     async close(): Promise<void> {
       const connected = await connecting;
@@ -95,16 +101,18 @@ export function createHttpTransport(options: HttpTransportOptions): Transport {
 async function connect(options: HttpTransportOptions): Promise<Connected> {
   const undici = await import("undici");
   const { lookup = lookUp } = options;
-  const trusted = openPool(undici, { ...options, lookup });
-  const led = openPool(undici, { ...options, lookup: confinedLookup(lookup) });
-  return { trusted, led };
+  const slabs = readIntoSlabs();
+  const trusted = openPool(undici, { ...options, lookup }, slabs);
+  const led = openPool(undici, { ...options, lookup: confinedLookup(lookup) }, slabs);
+  return { trusted, led, slabs };
 }
 
 function openPool(
   { Agent, EnvHttpProxyAgent }: typeof import("undici"),
   { connectMs, tls, proxy, lookup }: HttpTransportOptions,
+  { onread }: SlabReads,
 ): ConnectionPool {
-  const base = { timeout: connectMs, lookup, onread: readIntoSlabs() };
+  const base = { timeout: connectMs, lookup, onread };
   const common = { headersTimeout: 0, bodyTimeout: 0 };
   const identified = new Map<string, Dispatcher>();
   const direct = new Agent({ ...common, connect: base });
@@ -152,11 +160,27 @@ function definedOf(settings: ProxySettings): Record<string, string> {
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }
 
+/**
+ * Left to itself, a read lets the connection go on before it takes what is there, and joins the two by a copy: every byte of a download
+ * is then copied once more, into memory of its own.
+ */
+function readOneByOne(body: Readable): void {
+  const read = body.read.bind(body);
+  body.read = (size) => read(size ?? (body.readableLength || undefined));
+}
+
+async function* lend(body: AsyncIterable<Uint8Array>, slabs: SlabReads): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body) {
+    yield chunk;
+    slabs.release(chunk);
+  }
+}
+
 function toRequestBody(body: TransportRequest["body"]): Uint8Array | Readable | null {
   if (body === undefined) return null;
   return body instanceof Uint8Array
     ? body
-    : Readable.from(body, { objectMode: false, highWaterMark: READ_AHEAD_BYTES });
+    : Readable.from(body, { objectMode: false, highWaterMark: SEND_AHEAD_BYTES });
 }
 
 function toHeaders(fields: Record<string, string | string[] | undefined>): Headers {

@@ -46,7 +46,7 @@ export async function createOciLayout(directory: string, options: CallOptions = 
     const path = join(directory, blobPath(descriptor.digest));
     if (await isThere(path, descriptor.size)) return letGo(content);
     await makeDirectory(dirname(path));
-    await writeFile(directory, path, openVerified(descriptor, content, options));
+    await writeFile(directory, path, openVerified(descriptor, content, { ...options, isLent: true }));
   }
 
   return {

@@ -35,6 +35,6 @@ export type { Mirror, MirrorCapability } from "./mirrors.js";
 export type { Notice, OnNotice } from "./notice.js";
 export { type ReadDocument, readPlatformManifest } from "./platform-manifest.js";
 export { createRegistryClient, type RegistryClient, type RegistryClientOptions } from "./registry-client.js";
-export type { Repository } from "./repository.js";
+export type { FetchOptions, Repository } from "./repository.js";
 export type { RetryPolicy } from "./retry.js";
 export type { Transport, TransportRequest, TransportResponse } from "./transport.js";

@@ -10,9 +10,12 @@ import type { Session } from "./session.js";
 
 /**
  * Content to push. A function can be asked again, so that an upload that breaks is begun anew; an iterable is read once. Neither is
- * read when the content is there already.
+ * read when the content is there already. A function may be told that no chunk is looked at after the next one was asked for: it may then use
+ * the memory of a chunk again.
  */
-export type PushContent = AsyncIterable<Uint8Array> | (() => AsyncIterable<Uint8Array>);
+export type PushContent =
+  | AsyncIterable<Uint8Array>
+  | ((options?: { isLent?: boolean | undefined }) => AsyncIterable<Uint8Array>);
 
 /** Uploads a manifest under its digest, unless the registry has it. */
 export async function pushManifestContent(
@@ -45,17 +48,24 @@ export async function putManifest(
   return descriptor;
 }
 
-function openContent(content: PushContent): AsyncIterable<Uint8Array> {
-  return typeof content === "function" ? content() : content;
+function openContent(content: PushContent, isLent = false): AsyncIterable<Uint8Array> {
+  return typeof content === "function" ? content({ isLent }) : content;
+}
+
+interface OpenOptions extends CallOptions {
+  readonly isVerified?: boolean | undefined;
+  /** Whether no chunk is looked at after the next one was asked for. */
+  readonly isLent?: boolean | undefined;
 }
 
 /** The content, its digest and size checked by it or here. */
 export function openVerified(
   descriptor: Descriptor,
   content: PushContent,
-  options: CallOptions & { isVerified?: boolean | undefined },
+  options: OpenOptions,
 ): AsyncIterable<Uint8Array> {
-  return options.isVerified === true ? openContent(content) : verifyContent(descriptor, openContent(content), options);
+  const opened = openContent(content, options.isLent);
+  return options.isVerified === true ? opened : verifyContent(descriptor, opened, options);
 }
 
 /** Content that is not needed may hold a file open. */

@@ -21,6 +21,14 @@ import { listReferrers, type ReferrersOptions } from "./referrers.js";
 import type { Session } from "./session.js";
 import { type ListOptions, listTags } from "./tags.js";
 
+export interface FetchOptions extends CallOptions {
+  /**
+   * Each chunk is only looked at until the next one is asked for, and never again: its memory is then read into once more. Chunks may
+   * have any size.
+   */
+  isLent?: boolean | undefined;
+}
+
 /**
  * One repository of a registry. Every method may reject with an `OciClientError`; content that is not what its descriptor promised
  * is a `RefsError`, `digest_mismatch` or `size_mismatch`.
@@ -33,7 +41,7 @@ export interface Repository extends ImageSource, ImageSink, RangeFetcher {
    * A blob or, by its media type, a manifest, streamed and verified. A body that breaks midway is resumed. Chunks have 64 KiB or more,
    * but for the last.
    */
-  fetch(descriptor: Descriptor, options?: CallOptions): AsyncIterable<Uint8Array>;
+  fetch(descriptor: Descriptor, options?: FetchOptions): AsyncIterable<Uint8Array>;
   /**
    * A part of a blob, resumed when the connection breaks.
    * @throws {OciClientError} `range_unusable` when the registry ignores ranges or answers another one; nothing of it was given out then
@@ -106,13 +114,13 @@ async function* fetchContent(
   session: Session,
   blobSources: readonly Session[],
   descriptor: Descriptor,
-  options: CallOptions,
+  options: FetchOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   options.signal?.throwIfAborted();
   if (isDocumentType(descriptor.mediaType)) {
     yield (await fetchPromisedManifest(session, descriptor, options)).bytes;
   } else {
     const bytes = downloadBlob(blobPlaces(blobSources, descriptor), descriptor, options);
-    yield* verifyContent(descriptor, gather(bytes), options);
+    yield* verifyContent(descriptor, options.isLent === true ? bytes : gather(bytes), options);
   }
 }

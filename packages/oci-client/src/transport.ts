@@ -7,6 +7,8 @@ export interface TransportRequest {
   readonly body?: Uint8Array | AsyncIterable<Uint8Array> | undefined;
   /** Whether a server gave the address, not the user: a transport that resolves names must not let it lead to a link-local address. */
   readonly isLed?: boolean | undefined;
+  /** Whether each chunk of the answer is only looked at until the next one is asked for: its memory may then serve again. */
+  readonly isLent?: boolean | undefined;
   /** Ends the exchange at any time, the body of the response included. */
   readonly signal: AbortSignal;
 }

@@ -248,6 +248,45 @@ describe("createOciLayout()", () => {
     expect(after.manifests).toHaveLength(2);
   });
 
+  it("keeps no chunk longer than until the next one, as only it tells the content", async () => {
+    const bytes = pseudoRandom(3_000_000);
+    const blob = { mediaType: OCI_LAYER_GZIP, digest: digestOf(bytes), size: bytes.length };
+    const told: unknown[] = [];
+    async function* content(options?: { isLent?: boolean | undefined }): AsyncGenerator<Uint8Array> {
+      told.push(options?.isLent);
+      const memory = new Uint8Array(300_000);
+      for (let at = 0, size = 1; at < bytes.length; at += size, size = (size * 7) % 299_993) {
+        const chunk = memory.subarray(0, Math.min(size, bytes.length - at));
+        chunk.set(bytes.subarray(at, at + size));
+        yield chunk;
+        memory.fill(0);
+      }
+    }
+    const layout = await createOciLayout(join(directory, "lent"));
+    await layout.push(blob, content);
+    expect(Buffer.from(await readAll(layout.fetch(blob))).equals(bytes)).toBe(true);
+    async function* kept(options?: { isLent?: boolean | undefined }): AsyncGenerator<Uint8Array> {
+      told.push(options?.isLent);
+      yield bytes;
+    }
+    await using archive = await createOciArchive(join(directory, "kept.tar"));
+    await archive.push(blob, kept);
+    await repository.push(blob, kept);
+    expect(told).toEqual([true, false, false]);
+  });
+
+  it("copies big blobs side by side through memory that is used again", async () => {
+    const layers = [1, 2, 3, 4, 5, 6].map((at) => pseudoRandom(4_000_000 + at));
+    const big = addImage("big", layers);
+    const layout = await createOciLayout(join(directory, "big"));
+    await copyImage({ images: repository, name: "big" }, { images: layout, name: "big" });
+    expect(await layout.resolve("big")).toMatchObject({ digest: big.digest });
+    for (const bytes of layers) {
+      const blob = { mediaType: OCI_LAYER_GZIP, digest: digestOf(bytes), size: bytes.length };
+      expect(Buffer.from(await readAll(layout.fetch(blob))).equals(bytes)).toBe(true);
+    }
+  });
+
   it("loses no name to another writer at the same time", async () => {
     const [one, two] = await Promise.all([createOciLayout(at("layout")), createOciLayout(at("layout"))]);
     const names = Array.from({ length: 12 }, (_, number) => `n${number}`);

@@ -159,6 +159,24 @@ describe("fetch()", () => {
     expect(registry.requests.length).toBeLessThanOrEqual(2);
   });
 
+  it("uses the memory of chunks again when they are lent, and only then", async () => {
+    const bytes = pseudoRandom(8_000_000);
+    const layer = registry.addBlob(bytes);
+    const kept: Uint8Array[] = [];
+    for await (const chunk of open().fetch(layer)) kept.push(chunk);
+    const slabs = new Set<ArrayBufferLike>();
+    const lent = Buffer.alloc(bytes.length);
+    let at = 0;
+    for await (const chunk of open().fetch(layer, { isLent: true })) {
+      slabs.add(chunk.buffer);
+      lent.set(chunk, at);
+      at += chunk.byteLength;
+    }
+    expect(lent.equals(bytes)).toBe(true);
+    expect(slabs.size).toBeLessThan(bytes.length / 2 ** 20 - 2);
+    expect(Buffer.concat(kept).equals(bytes)).toBe(true);
+  });
+
   it("takes up a broken body where it ended", async () => {
     const bytes = pseudoRandom(500_000);
     const layer = registry.addBlob(bytes);

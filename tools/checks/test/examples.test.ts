@@ -1,11 +1,18 @@
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const PACKAGES = join(import.meta.dirname, "../../../packages");
+let work = "";
+
+beforeAll(() => {
+  work = mkdtempSync(join(tmpdir(), "examples-"));
+});
+afterAll(() => rmSync(work, { recursive: true }));
 
 describe.each(readdirSync(PACKAGES))("packages/%s", (name) => {
   const examples = join(PACKAGES, name, "examples");
@@ -18,7 +25,9 @@ describe.each(readdirSync(PACKAGES))("packages/%s", (name) => {
   });
 
   it.each(files)("examples/%s runs", async (file) => {
-    const { stdout } = await promisify(execFile)(process.execPath, [join(examples, file)], { timeout: 20_000 });
+    // some leave what they made to be looked at
+    const env = { ...process.env, TMPDIR: work };
+    const { stdout } = await promisify(execFile)(process.execPath, [join(examples, file)], { env, timeout: 20_000 });
     expect(stdout).not.toBe("");
   });
 });

@@ -190,7 +190,7 @@ function withinErofs(described: MemoryTreeSpec[number]): MemoryTreeSpec[number] 
 
 /** bsdtar takes `\\` and `c:` off the start of a path, as it does `/`. */
 function withinBsdtar(described: MemoryTreeSpec[number]): MemoryTreeSpec[number] {
-  const renamed = (path: string): string => path.replace(/^(?=\\|[A-Za-z]:)/, "_");
+  const renamed = (path: string): string => path.replace(/^(?:\\|[A-Za-z](?=:))/, "_");
   const path = renamed(described.path);
   return "hardlinkTo" in described ? { path, hardlinkTo: renamed(described.hardlinkTo) } : { ...described, path };
 }

@@ -22,16 +22,19 @@ export interface RunOptions {
   interrupt?: Promise<unknown>;
   /** Resolves when the process shall be killed, as power is cut. */
   kill?: Promise<unknown>;
+  /** Whose process it is; only root can say so. */
+  uid?: number;
 }
 
 /** Runs the command as it is shipped. */
 export async function lamella(
   args: readonly string[],
-  { env = {}, stdin, interrupt, kill }: RunOptions = {},
+  { env = {}, stdin, interrupt, kill, uid }: RunOptions = {},
 ): Promise<Run> {
   const child = spawn(process.execPath, [CLI, ...args], {
     stdio: ["pipe", "pipe", "pipe"],
     env: { ...process.env, ...env },
+    ...(uid === undefined ? {} : { uid, gid: uid }),
   });
   // a command that reads none of it may be gone before all of it is written
   child.stdin.on("error", () => {}).end(stdin);

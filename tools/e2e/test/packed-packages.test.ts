@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, "../../..");
-const PACKAGES = ["refs", "oci-client"];
+const PACKAGES = ["refs", "oci-client", "database"];
 
 /** What somebody gets who installs the packages from a registry: packed, into an empty project, on either Node. */
 describe("packed packages in an empty project", () => {

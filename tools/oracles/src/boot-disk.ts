@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { CallOptions } from "./command.js";
 import { runCommand } from "./command.js";
 import type { Kernel } from "./debian-kernel.js";
@@ -9,9 +10,11 @@ import { extendedInitramfs, mountingInitramfs } from "./initramfs.js";
 import type { VerityRequest } from "./initramfs.js";
 
 const CONSOLE_CHARACTERS = 256 * 1024;
+const POLL_MS = 20;
+const CUT = new Error("the machine's power is cut");
 
 export interface BootRequest extends CallOptions {
-  /** A disk image, or an uncompressed cpio archive. It is not written to. */
+  /** A disk image, or an uncompressed cpio archive. It is not written to but where it is `writable`. */
   image: string;
   /**
    * - `ext4`: the kernel mounts the disk itself, with no initramfs.
@@ -23,9 +26,13 @@ export interface BootRequest extends CallOptions {
   overlaid?: readonly string[];
   /** An initramfs opens `image`, ext4 or EROFS, by dm-verity. */
   verity?: VerityRequest;
+  /** The kernel mounts the disk, which must be ext4, to write to it, and `image` keeps what the machine wrote. */
+  writable?: boolean;
   kernel: Kernel;
   /** A line of the root's shell, without double quotes, that must succeed before the marker is printed. */
   script?: string;
+  /** Asked of the console so far, again and again: once it says yes, the machine is killed in the middle of whatever it does. */
+  cutWhen?: (console: string) => boolean;
   /** After this long the machine is switched off and has not booted. 180,000 by default: there is no hardware virtualisation here. */
   timeoutMs?: number;
   /** Memory of the machine; 1024 by default. */
@@ -54,13 +61,15 @@ export async function bootDisk(request: BootRequest): Promise<BootReport> {
   const started = performance.now();
   try {
     const devices = await machine({ ...request, work, signal }, marker);
-    const said = await runCommand("qemu-system-x86_64", ["-serial", `file:${log}`, ...devices], { signal })
-      .then(({ output }) => output)
-      .catch((error: unknown) => {
-        if (error !== timeout.reason) throw error;
-        return "switched off after the time allowed\n";
-      });
-    const text = (await readFile(log, "latin1").catch(() => "")).replaceAll("\r", "").slice(-CONSOLE_CHARACTERS);
+    const said = await withPower({ log, cutWhen: request.cutWhen, signal }, async (power) => {
+      const settings = { signal: power, endWith: "SIGKILL" } as const;
+      return (await runCommand("qemu-system-x86_64", ["-serial", `file:${log}`, ...devices], settings)).output;
+    }).catch((error: unknown) => {
+      if (error === timeout.reason) return "switched off after the time allowed\n";
+      if (error === CUT) return "the power was cut\n";
+      throw error;
+    });
+    const text = await readConsole(log);
     return {
       booted: text.split("\n").some((line) => line.startsWith(marker)),
       console: text + said,
@@ -69,6 +78,38 @@ export async function bootDisk(request: BootRequest): Promise<BootReport> {
   } finally {
     await rm(work, { recursive: true, force: true });
   }
+}
+
+interface Power {
+  readonly log: string;
+  readonly cutWhen: BootRequest["cutWhen"];
+  readonly signal: AbortSignal;
+}
+
+/** Hands out a signal that is `signal` and also aborts, by `CUT`, when the console says so. */
+async function withPower<T>({ log, cutWhen, signal }: Power, use: (power: AbortSignal) => Promise<T>): Promise<T> {
+  if (cutWhen === undefined) return use(signal);
+  const power = new AbortController();
+  const ended = new AbortController();
+  const watch = async (): Promise<void> => {
+    while (!ended.signal.aborted) {
+      if (cutWhen(await readConsole(log))) return power.abort(CUT);
+      await sleep(POLL_MS);
+    }
+  };
+  const watching = watch().catch((error: unknown) => power.abort(error));
+  try {
+    return await use(AbortSignal.any([signal, power.signal]));
+  } finally {
+    ended.abort();
+    await watching;
+  }
+}
+
+/** Nothing before the machine has begun. */
+async function readConsole(log: string): Promise<string> {
+  const text = await readFile(log, "latin1").catch(() => "");
+  return text.replaceAll("\r", "").slice(-CONSOLE_CHARACTERS);
 }
 
 /** The command line is echoed on the console: the marker is put together only by the shell, so that an echo does not count. */
@@ -82,9 +123,10 @@ async function machine(request: BootRequest & { work: string }, marker: string):
   const script = rootScript(marker, request.script);
   const common = ["-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", String(request.memoryMiB ?? 1024), "-smp", "1"];
   const quiet = ["-nodefaults", "-no-reboot", "-display", "none", "-kernel", request.kernel.vmlinuz];
+  const kept = request.writable ? "off" : "on";
   const disks = [request.image, ...(request.overlaid ?? [])].flatMap((file, at) => [
     "-drive",
-    `file=${file.replaceAll(",", ",,")},if=none,id=disk${at},format=raw,snapshot=on`,
+    `file=${file.replaceAll(",", ",,")},if=none,id=disk${at},format=raw,snapshot=${kept}`,
     "-device",
     `nvme-ns,drive=disk${at},nsid=${at + 1},bus=root`,
   ]);
@@ -99,6 +141,6 @@ async function machine(request: BootRequest & { work: string }, marker: string):
     const initramfs = await mountingInitramfs({ ...request, format: request.format, diskCount, script });
     return [...common, ...quiet, ...disk, "-initrd", initramfs, "-append", settings];
   }
-  const root = `root=/dev/nvme0n1 rootfstype=ext4 ro init=/bin/sh -- -c "${script}"`;
+  const root = `root=/dev/nvme0n1 rootfstype=ext4 ${request.writable ? "rw" : "ro"} init=/bin/sh -- -c "${script}"`;
   return [...common, ...quiet, ...disk, "-append", `${settings} ${root}`];
 }

@@ -22,6 +22,8 @@ export interface CommandOptions extends CallOptions {
   accept?: readonly number[];
   /** A file to feed to the command; nothing by default. */
   stdin?: string;
+  /** What ends an aborted command; SIGTERM by default. */
+  endWith?: NodeJS.Signals;
 }
 
 /** How a command ended, and the last 64 Ki characters of what it said. */
@@ -44,7 +46,7 @@ export async function runCommand(
   };
   if (options.cwd !== undefined) settings.cwd = options.cwd;
   const child = spawn(isAbsolute(tool) ? tool : requireTool(tool), parameters, settings);
-  const abort = (): boolean => child.kill("SIGTERM");
+  const abort = (): boolean => child.kill(options.endWith ?? "SIGTERM");
   options.signal?.addEventListener("abort", abort);
 
   let output = "";

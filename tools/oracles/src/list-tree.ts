@@ -24,6 +24,7 @@ export async function* listTree(directory: string, options: CallOptions = {}): A
   const closed = once(child, "close") as Promise<[number | null]>;
   // a failure to start also ends the lines below, and is reported after them
   closed.catch(() => undefined);
+  const exited = once(child, "exit").catch(() => undefined);
   const abort = (): boolean => child.kill("SIGTERM");
   options.signal?.addEventListener("abort", abort);
   let complaint = "";
@@ -55,5 +56,7 @@ export async function* listTree(directory: string, options: CallOptions = {}): A
   } finally {
     options.signal?.removeEventListener("abort", abort);
     child.kill("SIGTERM");
+    // as long as it lives it may hold the mount that it lists
+    await exited;
   }
 }

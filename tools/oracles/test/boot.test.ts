@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { bootDisk } from "../src/boot-disk.js";
@@ -33,13 +33,18 @@ type Settings = Partial<BootRequest> & { format: BootRequest["format"]; change?:
 /** Boots the smallest root that can: busybox, and `change` made to it before it becomes a disk. */
 async function boot({ format, change = "true", ...settings }: Settings): Promise<BootReport> {
   return withScratch(async (scratch) => {
-    await mkdir(join(scratch, "root/bin"), { recursive: true });
-    await sh(scratch, `cp '${requireTool("busybox")}' root/bin/busybox; mkdir root/proc root/dev`);
-    await sh(scratch, "for a in sh mount sleep uname; do ln -s busybox root/bin/$a; done");
-    await sh(join(scratch, "root"), change);
-    await makers[format](scratch);
-    return bootDisk({ image: join(scratch, "image"), format, kernel: await debianKernel(), ...settings });
+    const image = await makeImage(scratch, format, change);
+    return bootDisk({ image, format, kernel: await debianKernel(), ...settings });
   });
+}
+
+async function makeImage(scratch: string, format: BootRequest["format"], change: string): Promise<string> {
+  await mkdir(join(scratch, "root/bin"), { recursive: true });
+  await sh(scratch, `cp '${requireTool("busybox")}' root/bin/busybox; mkdir root/proc root/dev`);
+  await sh(scratch, "for a in sh mount sleep uname; do ln -s busybox root/bin/$a; done");
+  await sh(join(scratch, "root"), change);
+  await makers[format](scratch);
+  return join(scratch, "image");
 }
 
 describe.skipIf(lacking !== undefined)(`bootDisk() ${lacking ?? ""}`, () => {
@@ -83,6 +88,40 @@ describe.skipIf(lacking !== undefined)(`bootDisk() ${lacking ?? ""}`, () => {
   it("switches a machine off that takes too long", { timeout: TIMEOUT_MS }, async () => {
     const report = await boot({ format: "ext4", timeoutMs: 300 });
     expect(report).toMatchObject({ booted: false, console: expect.stringContaining("switched off") });
+  });
+
+  it("cuts the power as soon as the console says so", { timeout: TIMEOUT_MS }, async () => {
+    const cutWhen = (console: string): boolean => /^ready \d$/m.test(console);
+    const script = "echo ready $((1 + 1)); sleep 600";
+    const report = await boot({ format: "ext4", script, cutWhen });
+    expect(report).toMatchObject({ booted: false, console: expect.stringMatching(/^ready 2$[^]*the power was cut$/m) });
+    expect(report.seconds).toBeLessThan(180);
+    expect(await boot({ format: "ext4", cutWhen })).toMatchObject({ booted: true });
+  });
+
+  it("rejects with what the judge of the console throws", { timeout: TIMEOUT_MS }, async () => {
+    const reason = new Error("illegible");
+    const cutWhen = (): never => {
+      throw reason;
+    };
+    await expect(boot({ format: "ext4", cutWhen })).rejects.toBe(reason);
+  });
+
+  it("keeps what the machine wrote only in a writable disk", { timeout: TIMEOUT_MS }, async () => {
+    await withScratch(async (scratch) => {
+      const image = await makeImage(scratch, "ext4", "ln -s busybox bin/sync");
+      const request = { image, format: "ext4", kernel: await debianKernel() } as const;
+      const before = await readFile(image);
+
+      const written = "echo written $((40 + 2)) > /proof; sync";
+      const thrown = await bootDisk({ ...request, script: `mount -o remount,rw / && ${written}` });
+      expect(thrown.booted, thrown.console).toBe(true);
+      expect((await readFile(image)).equals(before)).toBe(true);
+
+      const kept = await bootDisk({ ...request, script: written, writable: true });
+      expect(kept.booted, kept.console).toBe(true);
+      expect((await readFile(image)).includes("written 42\n")).toBe(true);
+    });
   });
 
   it("ends the machine and rejects with the signal's reason", { timeout: TIMEOUT_MS }, async () => {

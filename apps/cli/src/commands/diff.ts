@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 
 import { entryJson } from "../entry-format.js";
 import { EXIT } from "../exit-status.js";
-import { addGlobalOptions } from "../options.js";
+import { addTreeOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { writeOut } from "../output.js";
 import { withSession } from "../session.js";
@@ -27,7 +27,7 @@ export function diffCommand(): Command {
     )
     .addHelpText("after", "\nExit status: 0 no difference, 1 there are differences, otherwise as of every command.")
     .action(compare);
-  return addGlobalOptions(command);
+  return addTreeOptions(command);
 }
 
 export function parseAspects(text: string): EntryAspect[] {

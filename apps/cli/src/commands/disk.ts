@@ -1,12 +1,12 @@
 import { planDisk, verityKernelArguments, writeDisk } from "@lamella/disk-export";
 import type { DiskFormat, DiskPlan, Verity, WrittenDisk } from "@lamella/disk-export";
 import { TREE_FORMS } from "@lamella/image-store";
-import { displayPath } from "@lamella/layer-format";
 import { Command, Option } from "commander";
 
 import { COMPRESSIONS, DISK_FORMATS, formatOfName, planOptions, requireDiskFlags } from "../disk-options.js";
 import type { DiskFlags } from "../disk-options.js";
-import { addGlobalOptions } from "../options.js";
+import { describeLoss } from "../losses.js";
+import { addTreeOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { note, printResult, table } from "../output.js";
 import { showProgress } from "../progress.js";
@@ -16,7 +16,7 @@ import { diskEmptyCommand } from "./disk-empty.js";
 
 /** How a virtual machine's first disk is named, for what is printed. */
 const DEVICE = "/dev/vda";
-/** What the tree of a directory lacks already, so that no plan can count it: Node reads none. */
+/** What the tree of a directory lacks already, so that no plan can count it. */
 const UNREAD_OF_DIRECTORY = { what: "xattrs", count: null, paths: [] };
 
 interface DiskOptions extends GlobalOptions, DiskFlags {
@@ -66,7 +66,7 @@ export function diskCommand(): Command {
     .action(writeImageDisk)
     .enablePositionalOptions()
     .addCommand(diskEmptyCommand());
-  return addGlobalOptions(command);
+  return addTreeOptions(command);
 }
 
 async function writeImageDisk(source: string | undefined, options: DiskOptions, command: Command): Promise<void> {
@@ -88,9 +88,10 @@ async function writeImageDisk(source: string | undefined, options: DiskOptions, 
       const written = await showing(options, `Writing ${output}`, ({ disk: onProgress }) =>
         writeDisk(plan, output, { digest: options.digest, onProgress, signal }),
       );
-      const isDirectory = source.startsWith("dir:");
-      if (isDirectory) note(options, "warning: xattrs of a directory are not read: no file capabilities, no ACLs");
-      const losses = isDirectory ? [UNREAD_OF_DIRECTORY, ...plan.losses] : plan.losses;
+      const lacksXattrs = source.startsWith("dir:") && options.xattrs !== true;
+      if (lacksXattrs)
+        note(options, "warning: xattrs of a directory are not read without --xattrs: no file capabilities, no ACLs");
+      const losses = lacksXattrs ? [UNREAD_OF_DIRECTORY, ...plan.losses] : plan.losses;
       warnOfLosses(plan, options);
       const made = { output, plan, written, seconds: Math.round(performance.now() - started) / 1000 };
       printResult(options, output === "-" ? process.stderr : process.stdout, {
@@ -151,11 +152,5 @@ function opening(verity: Verity, { partition }: DiskPlan): { open: string; kerne
 }
 
 function warnOfLosses({ format, losses }: DiskPlan, options: GlobalOptions): void {
-  for (const { what, count, paths } of losses) {
-    const more = count > paths.length ? ` and ${count - paths.length} more` : "";
-    note(
-      options,
-      `warning: ${format} cannot hold ${what}: lost of ${paths.map((path) => displayPath(`/${path}`)).join(", ")}${more}`,
-    );
-  }
+  for (const loss of losses) note(options, `warning: ${format} cannot hold ${describeLoss(loss)}`);
 }

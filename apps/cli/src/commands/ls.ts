@@ -5,7 +5,7 @@ import { Command } from "commander";
 
 import { entryJson, entryLine } from "../entry-format.js";
 import { EntryNotFound } from "../entry-not-found.js";
-import { addGlobalOptions } from "../options.js";
+import { addTreeOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { writeOut } from "../output.js";
 import { withSession } from "../session.js";
@@ -20,7 +20,7 @@ export function lsCommand(): Command {
     .argument("[path]", "a directory or a file of the image; symlinks are followed", "/")
     .option("-R, --recursive", "everything below it as well", false)
     .action(list);
-  return addGlobalOptions(command);
+  return addTreeOptions(command);
 }
 
 async function list(source: string, path: string, options: LsOptions): Promise<void> {

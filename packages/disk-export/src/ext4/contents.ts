@@ -102,6 +102,9 @@ export function mapContents(inode: Inode, allocator: Allocator): void {
 }
 
 function countMapped({ ranges }: Pick<Inode, "ranges">, allocator: Allocator): number {
+  // Nearly all: one range that one extent maps.
+  const only = ranges.length === 1 ? ranges[0]! : undefined;
+  if (only !== undefined && only.length <= EXTENT_BLOCKS_MAX && allocator.takeRun(only.length)) return only.length;
   let blocks = 0;
   for (const { length } of ranges) blocks += length;
   const ifWhole = blocks + countExtentBlocks(countExtents(ranges));

@@ -7,6 +7,7 @@ import { IMPLIED, createDirectory, createLeaf, pickAttributes, type Directory, t
 export function applyEntry(state: MergeState, entry: LayerEntry): void {
   state.entry = entry;
   if (entry.kind === "opaque") {
+    state.lastParent = undefined;
     const directory = findDirectory(state, entry.path);
     if (directory !== undefined) clearLower(state, directory);
     return;
@@ -14,11 +15,13 @@ export function applyEntry(state: MergeState, entry: LayerEntry): void {
   if (entry.path === "") return applyRoot(state, entry);
   const { parent, name } = splitPath(entry.path);
   if (entry.kind === "whiteout") {
+    state.lastParent = undefined;
     const directory = findDirectory(state, parent);
     if (directory !== undefined) removeLower(state, directory, name);
     return;
   }
   const directory = makeDirectories(state, parent);
+  if (directory.children.has(name)) state.lastParent = undefined;
   if (entry.kind === "directory") placeDirectory(state, directory, name, entry);
   else if (entry.kind === "hardlink") placeHardLink(state, directory, name, entry);
   else placeLeaf(state, directory, name, entry);

@@ -26,21 +26,44 @@ const ENTRIES_A_TURN = 32_768;
  * that is no directory) or `layer_limit`; the message names the entry and its layer.
  */
 export async function mergeLayers(layers: readonly Layer[], options: MergeOptions = {}): Promise<LayeredTree> {
-  const { signal, limits } = options;
-  signal?.throwIfAborted();
-  const state = createMergeState(layers, limits);
-  let untilTurn = ENTRIES_A_TURN;
-  for (const [index, layer] of layers.entries()) {
-    state.layer = index;
-    for (const entry of layer.entries) {
-      applyEntry(state, entry);
-      if (--untilTurn > 0) continue;
-      untilTurn = ENTRIES_A_TURN;
-      await nextTurn();
-      signal?.throwIfAborted();
-    }
-  }
+  options.signal?.throwIfAborted();
+  const state = createMergeState(layers, options.limits);
+  const pace = { untilTurn: ENTRIES_A_TURN };
+  for (const index of layers.keys()) await applyLayer(state, index, pace, options);
   return finishMerge(state);
+}
+
+/**
+ * As {@link mergeLayers}, with the tree that the first `from` layers make, and the one after each further layer. The layers are borrowed. Each tree is walked
+ * before the next is asked for; what it has given can be read for as long as the layers are open.
+ */
+export async function* mergeStepwise(
+  layers: readonly Layer[],
+  options: MergeOptions & { readonly from: number },
+): AsyncGenerator<LayeredTree> {
+  options.signal?.throwIfAborted();
+  const state = createMergeState(layers, options.limits);
+  const pace = { untilTurn: ENTRIES_A_TURN };
+  for (let count = 0; count <= layers.length; count++) {
+    if (count > 0) await applyLayer(state, count - 1, pace, options);
+    if (count >= options.from) yield finishMerge(state);
+  }
+}
+
+async function applyLayer(
+  state: MergeState,
+  index: number,
+  pace: { untilTurn: number },
+  { signal }: MergeOptions,
+): Promise<void> {
+  state.layer = index;
+  for (const entry of state.layers[index]?.entries ?? []) {
+    applyEntry(state, entry);
+    if (--pace.untilTurn > 0) continue;
+    pace.untilTurn = ENTRIES_A_TURN;
+    await nextTurn();
+    signal?.throwIfAborted();
+  }
 }
 
 /** As {@link mergeLayers}, in one go: for small trees. */

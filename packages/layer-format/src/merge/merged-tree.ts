@@ -1,4 +1,4 @@
-import type { CallOptions } from "@lamella/refs";
+import type { CallOptions, Digest } from "@lamella/refs";
 
 import type { Entry, FileTree, ReadOptions } from "../file-tree.js";
 import type { Layer, LayerEntry } from "../layer.js";
@@ -9,6 +9,8 @@ import { directoryEntry, leafEntry, type Directory, type Inode, type Leaf } from
 export interface InodeOrigin {
   /** The number of the layer, from 0, the lowest. */
   readonly layer: number;
+  /** That layer's. Layers of one diffID have the same entries, with the same contents. */
+  readonly diffID: Digest;
   /** What that layer says of it; a hard link of a higher layer may have changed its attributes. */
   readonly entry: LayerEntry;
 }
@@ -24,7 +26,9 @@ export interface LayeredTree extends FileTree {
 
 /**
  * Closes the books on a tree of inodes: puts names in order, numbers and counts.
- * From here on the inodes belong to the tree that is returned.
+ *
+ * The inodes belong to the tree that is returned. If the merge goes on all the same, that tree can no longer be walked, but the entries that it has
+ * given still lead to their files and origins.
  */
 export function createMergedTree(root: Directory, layers: readonly Layer[]): LayeredTree {
   const inodes: Inode[] = [];
@@ -32,12 +36,14 @@ export function createMergedTree(root: Directory, layers: readonly Layer[]): Lay
   const enroll = (inode: Inode): void => {
     inode.number = inodes.length;
     inodes.push(inode);
+    if (inode.children === undefined) inode.links = 0;
   };
   const settle = (directory: Directory): void => {
     directory.children = inByteOrder(directory.children);
     names += directory.children.size;
     for (const { inode } of directory.children.values()) {
-      if (inode.number < 0) enroll(inode);
+      // A number may be one of an earlier tree of the same merge.
+      if (inodes[inode.number] !== inode) enroll(inode);
       if (inode.children === undefined) inode.links++;
       else settle(inode);
     }
@@ -92,12 +98,19 @@ class MergedTree implements LayeredTree {
     return readLeaf(this.#layers, { leaf, path: entry.path, offset, length, signal });
   }
 
+  readNow(entry: Entry, offset: number, length: number): Uint8Array | undefined {
+    this.#assertOpen();
+    const { layer, source } = this.#file(entry);
+    if (source.extents !== undefined || !isRange(offset, length, source.size)) return undefined;
+    return this.#layers[layer]?.readContentsNow?.(source.contentOffset + offset, length);
+  }
+
   origin(entry: Entry): InodeOrigin | undefined {
     this.#assertOpen();
     const inode = this.#inodes[entry.inode];
-    return inode === undefined || inode.children !== undefined
-      ? undefined
-      : { layer: inode.layer, entry: inode.source };
+    if (inode === undefined || inode.children !== undefined) return undefined;
+    const { layer, source } = inode;
+    return { layer, diffID: (this.#layers[layer] as Layer).diffID, entry: source };
   }
 
   /** Closes the layers. Closing again waits for the first closing. */

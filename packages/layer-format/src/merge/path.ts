@@ -17,14 +17,17 @@ interface Walk {
  * there. What is missing is made with implied attributes, also behind a dangling symlink.
  */
 export function makeDirectories(state: MergeState, path: string): Directory {
+  const { layer, lastParent } = state;
+  if (lastParent !== undefined && lastParent.path === path && lastParent.layer === layer) return lastParent.directory;
   const { trail, missing } = walk(state, path);
-  for (const directory of trail) directory.broughtBy = state.layer;
+  for (const directory of trail) directory.broughtBy = layer;
   let last = endOf(trail);
   for (const name of missing) {
-    const made = createDirectory(IMPLIED, admitName(state, last, name), state.layer);
-    last.children.set(name, { inode: made, layer: state.layer });
+    const made = createDirectory(IMPLIED, admitName(state, last, name), layer);
+    last.children.set(name, { inode: made, layer });
     last = made;
   }
+  state.lastParent = { path, layer, directory: last };
   return last;
 }
 

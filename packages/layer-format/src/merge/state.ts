@@ -35,6 +35,8 @@ export interface MergeState {
   entry: LayerEntry | undefined;
   names: number;
   pathSteps: number;
+  /** Where the last entry went: the next one mostly goes there too. Forgotten when a name that may lead there changes. */
+  lastParent: { readonly path: string; readonly layer: number; readonly directory: Directory } | undefined;
   /** The maps of extended attributes that the merge itself has made, and so may add to. */
   readonly ownXattrs: WeakSet<ReadonlyMap<string, Uint8Array>>;
 }
@@ -48,6 +50,7 @@ export function createMergeState(layers: readonly Layer[], limits: Partial<Merge
     entry: undefined,
     names: 1,
     pathSteps: 0,
+    lastParent: undefined,
     ownXattrs: new WeakSet(),
   };
 }

@@ -12,7 +12,7 @@ export {
   DEFAULT_DECOMPRESS_LIMITS,
   detectCompression,
 } from "./compression/decompress.js";
-export { openDirectoryTree } from "./directory/directory-tree.js";
+export { type DirectoryTreeOptions, openDirectoryTree } from "./directory/directory-tree.js";
 export { packLayer, packTar, type LayerOutput, type PackedLayer, type PackLayerOptions } from "./blob/layer-pack.js";
 export type { CompressOptions } from "./blob/pack-compression.js";
 export {
@@ -34,3 +34,5 @@ export {
 } from "./toc/estargz-writer.js";
 export { openTarLayer, type TarLayer, type TarLayerOptions } from "./blob/tar-layer.js";
 export { type VerifiedLayer, verifyLayerBlob, type VerifyLayerBlobOptions } from "./blob/layer-verify.js";
+export { type Unpacked, type UnpackOptions, unpackTree, type UnpackTreeOptions } from "./unpack/unpack-tree.js";
+export { unpackLayer } from "./unpack/unpack-layer.js";

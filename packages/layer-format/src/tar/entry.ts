@@ -54,8 +54,9 @@ export function composeEntry(
   refuse: Refuse,
 ): LayerEntry | undefined {
   const path = cleanPath(header.name);
-  checkPath(path, limits, refuse);
   const marker = readMarker(path, kind === "directory", refuse);
+  // What a marker names may be as long as any name; the marker itself is never one of a file system.
+  checkPath(marker?.path ?? path, limits, refuse);
   if (header.name === "" || marker?.kind === "ignored" || (path === "" && kind !== "directory")) return undefined;
   checkOwner(header, refuse);
   const entry = build(header, marker?.kind ?? kind, marker?.path ?? path, contentOffset, limits, refuse);

@@ -53,12 +53,17 @@ const REGULAR = 0o100000;
 const PLAIN_TEXT = /^[\x20-\x7e]*$/;
 const NO_BYTES = new Uint8Array();
 
-/** @throws {LayerFormatError} `layer_invalid` for what no tar of a layer can say. */
-export function planEntry(entry: PlannedEntry): TarPlan {
+/**
+ * What a tar is for: to be a layer, or to be unpacked at once by GNU tar, for which no name is a marker and xattrs' names are escaped.
+ */
+export type TarUse = "layer" | "unpacking";
+
+/** @throws {LayerFormatError} `layer_invalid` for what no such tar can say. */
+export function planEntry(entry: PlannedEntry, use: TarUse = "layer"): TarPlan {
   const type = TYPES[entry.kind];
   if (type === undefined) throw unwritable(entry, `a ${entry.kind} has no place in a tar`);
   const records: PaxRecord[] = [];
-  const name = fileName(entry);
+  const name = fileName(entry, use);
   const isLink = type === "symlink" || type === "link";
   if (isLink && entry.linkTarget === "") throw unwritable(entry, "the link has no target");
   const extents = entry.kind === "file" ? entry.extents : undefined;
@@ -83,12 +88,12 @@ export function planEntry(entry: PlannedEntry): TarPlan {
   if (sparse !== undefined) {
     records.push(["GNU.sparse.major", "1"], ["GNU.sparse.minor", "0"], ["GNU.sparse.realsize", String(entry.size)]);
   }
-  addXattrs(entry, records);
+  addXattrs(entry, records, use);
   return { header, records, sparse, dataBytes };
 }
 
 /** The name that the tar has: a directory's with a slash at its end, a whiteout's with its prefix. */
-export function fileName(entry: PlannedEntry): string {
+export function fileName(entry: PlannedEntry, use: TarUse = "layer"): string {
   const { path, kind } = entry;
   const slash = path.lastIndexOf("/") + 1;
   const parent = path.slice(0, slash);
@@ -97,7 +102,8 @@ export function fileName(entry: PlannedEntry): string {
   if (path === "" && kind !== "directory") throw unwritable(entry, "the root is a directory");
   if (kind === "directory") return path === "" ? "./" : `${path}/`;
   if (kind === "whiteout") return `${parent}${WHITEOUT_PREFIX}${name}`;
-  if (name.startsWith(WHITEOUT_PREFIX)) throw unwritable(entry, `a ${kind} of such a name would be read as a whiteout`);
+  if (use === "layer" && name.startsWith(WHITEOUT_PREFIX))
+    throw unwritable(entry, `a ${kind} of such a name would be read as a whiteout`);
   return path;
 }
 
@@ -125,12 +131,13 @@ function deviceNumber(entry: PlannedEntry, value: number): number {
   return value;
 }
 
-function addXattrs(entry: PlannedEntry, records: PaxRecord[]): void {
+function addXattrs(entry: PlannedEntry, records: PaxRecord[], use: TarUse): void {
   const names = [...entry.xattrs.keys()].sort();
   for (const name of names) {
-    if (name === "" || /[=\0]/.test(name))
+    const keyword = use === "layer" ? name : name.replaceAll("%", "%25").replaceAll("=", "%3D");
+    if (name === "" || /[=\0]/.test(keyword))
       throw unwritable(entry, `no tar can name extended attribute ${displayPath(name)}`);
-    records.push([`SCHILY.xattr.${name}`, bytesToByteString(entry.xattrs.get(name) ?? NO_BYTES)]);
+    records.push([`SCHILY.xattr.${keyword}`, bytesToByteString(entry.xattrs.get(name) ?? NO_BYTES)]);
   }
 }
 

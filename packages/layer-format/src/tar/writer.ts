@@ -4,7 +4,7 @@ import { type Pack, pack } from "tar-stream";
 import type { LayerEntry } from "../layer.js";
 import { encodePaxRecords, type PaxRecord } from "./pax-writer.js";
 import { alignContents } from "./sparse-writer.js";
-import { planEntry, type TarPlan, unwritable } from "./plan.js";
+import { planEntry, type TarPlan, type TarUse, unwritable } from "./plan.js";
 
 /** An entry to write. */
 export interface TarInput extends Omit<LayerEntry, "contentOffset"> {
@@ -25,9 +25,15 @@ const CHUNK_BYTES = 1 << 16;
  * @throws {LayerFormatError} `layer_invalid` for an entry that no layer's tar can hold (a socket, a file named `.wh.x`, a device
  * number over 262,143) and for contents that are not as long as promised.
  */
-export async function* writeTar(
+export function writeTar(entries: AsyncIterable<TarInput>, options: CallOptions = {}): AsyncGenerator<Uint8Array> {
+  return writeTarFor("layer", entries, options);
+}
+
+/** As {@link writeTar}, for another use. */
+export async function* writeTarFor(
+  use: TarUse,
   entries: AsyncIterable<TarInput>,
-  options: CallOptions = {},
+  options: CallOptions,
 ): AsyncGenerator<Uint8Array> {
   options.signal?.throwIfAborted();
   const tar = pack();
@@ -35,7 +41,7 @@ export async function* writeTar(
   try {
     for await (const entry of entries) {
       options.signal?.throwIfAborted();
-      const plan = planEntry(entry);
+      const plan = planEntry(entry, use);
       if (plan.records.length > 0) await addPaxHeader(tar, plan.records);
       if (plan.header.type === "file") yield* addFile(tar, output, plan, entry, options);
       else await addHeader(tar, plan);

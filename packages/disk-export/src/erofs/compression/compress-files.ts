@@ -14,6 +14,9 @@ import type { WorkerPool } from "../../worker-pool.js";
 /** What is compressed for itself, so that threads share large files: each begins at a multiple of this in its file. */
 const UNIT_BYTES = 1 << 20;
 
+/** Files up to this are asked for at once, without waiting. */
+const SMALL_BYTES = 64 << 10;
+
 export interface CompressFilesOptions extends CallOptions {
   tree: FileTree;
   algorithm: CompressionAlgorithm;
@@ -82,13 +85,24 @@ export async function compressFiles(files: readonly ErofsInode[], options: Compr
     const file = { inode, extents: [], bytes: 0, blocks: 0, spoolOffset: 0 };
     let unitLeft = 0;
     let left = inode.size;
+    // What is at hand has to be copied before anything is awaited.
+    if (left <= SMALL_BYTES && !fits(batch, left)) await send();
+    const atHand = left <= SMALL_BYTES ? tree.readNow?.(inode.entry, 0, left) : undefined;
+    if (atHand !== undefined) {
+      beginUnit(batch, file, left);
+      new Uint8Array(batch.input, batch.bytes, left).set(atHand);
+      batch.bytes += left;
+      bytesDone += left;
+      onProgress?.(bytesDone, bytesTotal);
+      continue;
+    }
     for await (const chunk of tree.read(inode.entry, { signal })) {
       signal?.throwIfAborted();
       for (let at = 0; at < chunk.length;) {
         if (unitLeft === 0) {
           if (left === 0) throw wrongLength(inode.entry, "more");
           unitLeft = Math.min(UNIT_BYTES, left);
-          if (batch.blocks + Math.ceil(unitLeft / BLOCK_BYTES) > UNIT_BYTES / BLOCK_BYTES) await send();
+          if (!fits(batch, unitLeft)) await send();
           beginUnit(batch, file, unitLeft);
         }
         const count = Math.min(unitLeft, chunk.length - at);
@@ -113,6 +127,10 @@ function newBatch(): Batch {
 
 function newBatchOf(input: ArrayBuffer, output: ArrayBuffer): Batch {
   return { input, output, files: [], lengths: [], bytes: 0, blocks: 0 };
+}
+
+function fits({ blocks }: Batch, length: number): boolean {
+  return blocks + Math.ceil(length / BLOCK_BYTES) <= UNIT_BYTES / BLOCK_BYTES;
 }
 
 function beginUnit(batch: Batch, file: PendingFile, length: number): void {

@@ -1,18 +1,14 @@
-import { MERGE_LIMITS, mergeLayers } from "@lamella/layer-format";
-import type { Layer, LayeredTree, LayerEntry } from "@lamella/layer-format";
+import { MERGE_LIMITS, mergeLayers, overlayTree, overlayTrees } from "@lamella/layer-format";
+import type { Layer, LayerEntry, OverlayTree, OverlayTreeOptions, OverlayXattrs } from "@lamella/layer-format";
 import type { CallOptions } from "@lamella/refs";
 
 import { layerBelowMarkers } from "./layer-markers.js";
-import { readLayerNodes } from "./layer-nodes.js";
-import type { LayerNodes } from "./layer-nodes.js";
-import { createLayerTree } from "./layer-tree.js";
-import type { LayerTree } from "./layer-tree.js";
-import type { OverlayXattrs } from "./layer-xattrs.js";
 import { planErofs } from "../plan.js";
 import type { ErofsOptions } from "../plan.js";
 import type { DiskPlan } from "../../disk-plan.js";
 import { DiskExportError } from "../../errors.js";
 import { createLossCollector } from "../../losses.js";
+import type { LossCollector } from "../../losses.js";
 
 /** Room for the name of a file that is laid below a marker. */
 const NAME_BELOW_BYTES = 256;
@@ -57,13 +53,15 @@ export async function* planErofsLayers(
   options: ErofsLayerOptions = {},
 ): AsyncGenerator<ErofsLayerPlan> {
   requireNamespaces(options);
-  const { signal } = options;
-  let lower = await readLayerNodes(await mergeLayers([], { signal }), { signal });
-  for (const index of layers.keys()) {
-    const tree = await mergeLayers(layers.slice(0, index + 1), { signal });
-    const upper = await readLayerNodes(tree, { signal });
-    yield planDifference({ tree, upper, lower, layer: index }, options);
-    lower = upper;
+  // What is lost is told before the tree is there that loses it.
+  let losses = createLossCollector();
+  const overlay = overlayOptions(options, (what, path) => losses.add(what, path));
+  let layer = 0;
+  for await (const tree of overlayTrees(layers, overlay)) {
+    const found = losses;
+    losses = createLossCollector();
+    yield planLayer({ tree, layer, losses: found }, options);
+    layer += 1;
   }
 }
 
@@ -83,25 +81,29 @@ export async function planErofsLayer(layer: Layer, options: ErofsLayerOptions = 
   const own = await mergeLayers([layer], { signal });
   const below = await layerBelowMarkers(layer, own, { signal });
   const limits = { pathBytes: MERGE_LIMITS.pathBytes + NAME_BELOW_BYTES };
-  const lower = await readLayerNodes(await mergeLayers([below], { limits, signal }), { signal });
-  const tree = await mergeLayers([below, layer], { limits, signal });
-  const upper = await readLayerNodes(tree, { signal });
-  return planDifference({ tree, upper, lower, layer: 1 }, options);
-}
-
-interface Difference {
-  readonly tree: LayeredTree;
-  readonly upper: LayerNodes;
-  readonly lower: LayerNodes;
-  readonly layer: number;
-}
-
-async function planDifference(difference: Difference, options: ErofsLayerOptions): Promise<ErofsLayerPlan> {
-  const { overlayXattrs: namespaces = "trusted", wholeBlocks = false, signal } = options;
   const losses = createLossCollector();
-  const layerTree = createLayerTree({ ...difference, namespaces, losses, signal });
-  const plan = await planErofs(layerTree, options);
-  const dataOffsets = wholeBlocks ? findData(plan, layerTree, difference.layer) : undefined;
+  const overlay = overlayOptions(options, (what, path) => losses.add(what, path));
+  const tree = await overlayTree([below], layer, { ...overlay, limits });
+  return planLayer({ tree, layer: 1, losses }, options);
+}
+
+function overlayOptions(
+  { overlayXattrs = "trusted", signal }: ErofsLayerOptions,
+  onLoss: LossCollector["add"],
+): OverlayTreeOptions {
+  return { xattrs: overlayXattrs, onLoss, signal };
+}
+
+interface PlannedLayer {
+  readonly tree: OverlayTree;
+  /** Its number in what the layers make. */
+  readonly layer: number;
+  readonly losses: LossCollector;
+}
+
+async function planLayer({ tree, layer, losses }: PlannedLayer, options: ErofsLayerOptions): Promise<ErofsLayerPlan> {
+  const plan = await planErofs(tree, options);
+  const dataOffsets = options.wholeBlocks === true ? findData(plan, tree, layer) : undefined;
   return {
     ...plan,
     losses: [...losses.list(), ...plan.losses],
@@ -109,7 +111,7 @@ async function planDifference(difference: Difference, options: ErofsLayerOptions
   };
 }
 
-function findData({ segments }: DiskPlan, tree: LayerTree, layer: number): ReadonlyMap<LayerEntry, number> {
+function findData({ segments }: DiskPlan, tree: OverlayTree, layer: number): ReadonlyMap<LayerEntry, number> {
   const offsets = new Map<LayerEntry, number>();
   for (const segment of segments) {
     if (!("entry" in segment)) continue;

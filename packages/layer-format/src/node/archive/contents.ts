@@ -19,11 +19,16 @@ interface Window {
   readers: number;
 }
 
-/** Reads a file at random through one window that moves. Any number of reads may be under way at the same time. */
+/**
+ * Reads a file at random through one window that moves, and of a reader that goes forward the next window already. Any number of reads
+ * may be under way at the same time.
+ */
 export class ContentsReader {
   readonly #handle: FileHandle;
   readonly #size: number;
   #window: Window | undefined;
+  /** What follows the window, if the reader seems to get there. */
+  #ahead: Window | undefined;
   #spare: Buffer | undefined;
   #closed: Promise<void> | undefined;
 
@@ -59,10 +64,20 @@ export class ContentsReader {
     }
   }
 
+  /** Bytes that are in the window; undefined where not all are. Valid only until anything else is asked for. */
+  readNow(offset: number, length: number): Uint8Array | undefined {
+    const window = this.#window;
+    if (window === undefined || !window.isLoaded || offset < window.start || offset + length > window.end)
+      return undefined;
+    if (offset + length === this.#size) this.#release(window);
+    return window.buffer.subarray(offset - window.start, offset - window.start + length);
+  }
+
   /** Closing again waits for the first closing. */
   close(): Promise<void> {
     this.#closed ??= this.#handle.close();
     this.#window = undefined;
+    this.#ahead = undefined;
     this.#spare = undefined;
     return this.#closed;
   }
@@ -72,21 +87,26 @@ export class ContentsReader {
     const last = this.#window;
     if (last !== undefined && position >= last.start && position < last.end) return last;
     const isForward = last !== undefined && position >= last.end && position < last.end + SEQUENTIAL_BYTES;
-    const length = Math.min(
-      isForward || wanted > RANDOM_BYTES ? SEQUENTIAL_BYTES : RANDOM_BYTES,
-      this.#size - position,
-    );
+    const length = isForward || wanted > RANDOM_BYTES ? SEQUENTIAL_BYTES : RANDOM_BYTES;
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
     if (last !== undefined) this.#release(last);
-    this.#window = this.#load(position, length);
-    return this.#window;
+    const isAhead = ahead !== undefined && position >= ahead.start && position < ahead.end;
+    const window = isAhead ? ahead : this.#load(position, length);
+    this.#window = window;
+    if (isForward && window.end < this.#size) this.#ahead = this.#load(window.end, SEQUENTIAL_BYTES);
+    return window;
   }
 
-  #load(start: number, length: number): Window {
+  #load(start: number, most: number): Window {
+    const length = Math.min(most, this.#size - start);
     const buffer =
       this.#spare !== undefined && this.#spare.length >= length ? this.#spare : Buffer.allocUnsafeSlow(length);
     this.#spare = undefined;
     const window: Window = { start, end: start + length, buffer, loaded: undefined, isLoaded: false, readers: 0 };
     window.loaded = this.#fill(window);
+    // Whoever reads the window is told; that may be nobody.
+    window.loaded.catch(() => undefined);
     return window;
   }
 
@@ -104,6 +124,7 @@ export class ContentsReader {
     } finally {
       // The next reader tries again.
       if (!window.isLoaded && this.#window === window) this.#window = undefined;
+      if (!window.isLoaded && this.#ahead === window) this.#ahead = undefined;
     }
   }
 

@@ -121,11 +121,23 @@ export class EntryDecoder {
     const deviceMajor = isDevice ? this.#number() : 0;
     const deviceMinor = isDevice ? this.#number() : 0;
     const xattrs = this.#xattrs();
-    const attributes = { mode, uid, gid, mtimeSeconds, mtimeNanoseconds, xattrs };
-    const data = { size: kind === "symlink" ? linkTarget.length : fileSize, contentOffset: isFile ? contentOffset : 0 };
-    const whole = { path, kind, ...attributes, ...data, linkTarget, deviceMajor, deviceMinor };
+    const whole: LayerEntry = {
+      path,
+      kind,
+      mode,
+      uid,
+      gid,
+      mtimeSeconds,
+      mtimeNanoseconds,
+      xattrs,
+      size: kind === "symlink" ? linkTarget.length : fileSize,
+      contentOffset: isFile ? contentOffset : 0,
+      linkTarget,
+      deviceMajor,
+      deviceMinor,
+    };
     const entry = extents === undefined ? whole : { ...whole, extents };
-    if (data.contentOffset + storedBytes(entry) > this.#contentsBytes)
+    if (entry.contentOffset + storedBytes(entry) > this.#contentsBytes)
       invalidIndex("a file's data ends outside of the contents");
     return entry;
   }

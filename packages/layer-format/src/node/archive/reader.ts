@@ -31,6 +31,7 @@ export async function openLayer(directory: string, options: CallOptions = {}): P
       diffID,
       entries,
       readContents: (offset, length, readOptions) => contents.read(offset, length, readOptions),
+      readContentsNow: (offset, length) => contents.readNow(offset, length),
       [Symbol.asyncDispose]: () => contents.close(),
     };
   } catch (error) {

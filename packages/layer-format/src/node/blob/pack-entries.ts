@@ -1,6 +1,7 @@
 import type { CallOptions } from "@lamella/refs";
 
-import type { Entry, FileTree } from "../../file-tree.js";
+import type { FileTree } from "../../file-tree.js";
+import { clampTime, tarInputOf, tarLinkTo } from "../../tar/tree-entry.js";
 import type { TarInput } from "../../tar/writer.js";
 
 /**
@@ -15,31 +16,15 @@ export async function* treeEntries(
   for await (const entry of tree.entries({ signal })) {
     const first = firstNames.get(entry.inode);
     if (entry.kind === "socket") onSocket();
-    else if (first !== undefined) yield hardLink(entry, first);
+    else if (first !== undefined) yield tarLinkTo(entry, first);
     else {
       if (entry.links > 1) firstNames.set(entry.inode, entry.path);
-      yield entry.kind === "file" ? { ...entry, contents: (call) => storedBytes(tree, entry, call) } : entry;
+      yield tarInputOf(tree, entry);
     }
   }
 }
 
-function hardLink(entry: Entry, target: string): TarInput {
-  const { extents: _, ...rest } = entry;
-  return { ...rest, kind: "hardlink", linkTarget: target, size: 0 };
-}
-
-/** A file's bytes without its holes. */
-async function* storedBytes(tree: FileTree, entry: Entry, { signal }: CallOptions): AsyncGenerator<Uint8Array> {
-  for (const { offset, length } of entry.extents ?? [{ offset: 0, length: entry.size }]) {
-    yield* tree.read(entry, { offset, length, signal });
-  }
-}
-
-/** Entries of which none is later than a time (https://reproducible-builds.org/specs/source-date-epoch/). */
+/** Entries of which none is later than a time. */
 export async function* clampTimes(entries: AsyncIterable<TarInput>, epochSeconds: number): AsyncGenerator<TarInput> {
-  for await (const entry of entries) {
-    const isLater =
-      entry.mtimeSeconds > epochSeconds || (entry.mtimeSeconds === epochSeconds && entry.mtimeNanoseconds > 0);
-    yield isLater ? { ...entry, mtimeSeconds: epochSeconds, mtimeNanoseconds: 0 } : entry;
-  }
+  for await (const entry of entries) yield clampTime(entry, epochSeconds);
 }

@@ -53,6 +53,7 @@ export async function openTarLayer(path: string, { limits, signal }: TarLayerOpt
       sizeBytes: size,
       entries,
       readContents: (offset, length, options) => contents.read(offset, length, options),
+      readContentsNow: (offset, length) => contents.readNow(offset, length),
       [Symbol.asyncDispose]: () => contents.close(),
     };
   } catch (error) {

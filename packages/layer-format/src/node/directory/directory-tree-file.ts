@@ -63,6 +63,8 @@ export class DirectoryFiles {
   readonly #root: string;
   readonly #pace: Pace<FileCalls> = new Pace(FILE_CALLS);
   #open = 0;
+  /** What small files are read into. */
+  #quick: Uint8Array | undefined;
   readonly #waiting: (() => void)[] = [];
 
   constructor(root: string) {
@@ -83,6 +85,15 @@ export class DirectoryFiles {
       yield chunk;
       done += chunk.length;
     }
+  }
+
+  /** Bytes of a small file, if storage is quick; undefined otherwise. They are overwritten by the next that are asked for. */
+  readNow(file: FileIdentity, offset: number, length: number): Uint8Array | undefined {
+    if (length > QUICK_BYTES) return undefined;
+    this.#quick ??= new Uint8Array(QUICK_BYTES);
+    const chunk = this.#quick.subarray(0, length);
+    const work = (): boolean => fillNow(hostPath(this.#root, file.path), { chunk, position: offset, file });
+    return this.#pace.runNow(work) === true ? chunk : undefined;
   }
 
   async #fill(chunk: Buffer, file: FileIdentity, position: number): Promise<void> {
@@ -126,14 +137,41 @@ async function fill(calls: FileCalls, path: Buffer, filling: Filling): Promise<v
   }
 }
 
+/**
+ * As {@link fill}, but with one read, which may give less, and one look at the file: what was read before counts only if it is the same still.
+ * @returns whether the chunk is full
+ */
+function fillNow(path: Buffer, { chunk, position, file }: Filling): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path, OPEN_FLAGS);
+  } catch (error) {
+    return refuseToOpen(file, error);
+  }
+  try {
+    try {
+      return readSync(fd, chunk, 0, chunk.length, position) === chunk.length;
+    } finally {
+      // Says more than an error in reading what is not the file.
+      assertSame(fstatSync(fd, { bigint: true }), file);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
 async function openUnfollowed(calls: FileCalls, path: Buffer, file: FileIdentity): Promise<number> {
   try {
     return await calls.open(path);
   } catch (error) {
-    if (GONE.has((error as NodeJS.ErrnoException).code ?? ""))
-      throw treeChanged(file.path, "it was replaced or removed", error);
-    throw error;
+    return refuseToOpen(file, error);
   }
+}
+
+function refuseToOpen(file: FileIdentity, error: unknown): never {
+  if (GONE.has((error as NodeJS.ErrnoException).code ?? ""))
+    throw treeChanged(file.path, "it was replaced or removed", error);
+  throw error;
 }
 
 function assertSame({ dev, ino, size, mtimeNs }: BigIntStats, file: FileIdentity): void {

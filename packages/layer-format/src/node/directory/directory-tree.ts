@@ -4,7 +4,13 @@ import type { CallOptions } from "@lamella/refs";
 
 import type { Entry, FileTree, ReadOptions } from "../../file-tree.js";
 import { DirectoryFiles, type FileRead } from "./directory-tree-file.js";
+import { readXattrs } from "./directory-xattrs.js";
 import { type DirectoryIndex, type FileIdentity, scanDirectory } from "./directory-tree-scan.js";
+
+export interface DirectoryTreeOptions extends CallOptions {
+  /** Whether extended attributes are read: by the program getfattr (Debian's package attr), those that this process may see. Not by default. */
+  xattrs?: boolean | undefined;
+}
 
 /**
  * A directory of this machine as a tree. All of it is listed now and kept in memory, some 300 bytes a name; files are read when they
@@ -13,18 +19,28 @@ import { type DirectoryIndex, type FileIdentity, scanDirectory } from "./directo
  * Names and small files are read on the calling thread for as long as storage is quick, some milliseconds between two turns of the event
  * loop; all else by Node's thread pool.
  *
- * What Node cannot see is not there: extended attributes (file capabilities and ACLs among them) and holes, which are read as zeros.
+ * Holes are read as zeros. Extended attributes (file capabilities and access control lists among them), which Node cannot see, are there only on demand.
  *
  * The directory must not change while the tree is in use. What is seen of a change, in names while they are listed or in a file's
  * identity, size and time of modification when it is read, is an error instead of wrong bytes; a file that is written to twice within
  * one tick of the file system's clock (4 ms) goes unseen.
  *
- * @throws {LayerFormatError} `tree_changed`, also from the tree's `read`; errors of the file system pass as they are.
+ * @throws {LayerFormatError} `tree_changed`, also from the tree's `read`; with `xattrs` also `tool_missing` and `tool_failed`. Errors of the file system pass as they are.
  */
-export async function openDirectoryTree(path: string, options: CallOptions = {}): Promise<FileTree> {
+export async function openDirectoryTree(path: string, options: DirectoryTreeOptions = {}): Promise<FileTree> {
   options.signal?.throwIfAborted();
   const root = resolve(path);
-  return new DirectoryTree(await scanDirectory(root, options), new DirectoryFiles(root));
+  const index = await scanDirectory(root, options);
+  const { xattrs = false } = options;
+  const entries = xattrs ? withXattrs(index.entries, await readXattrs(root, options)) : index.entries;
+  return new DirectoryTree({ ...index, entries }, new DirectoryFiles(root));
+}
+
+function withXattrs(entries: readonly Entry[], found: Awaited<ReturnType<typeof readXattrs>>): Entry[] {
+  return entries.map((entry) => {
+    const xattrs = found.get(entry.path);
+    return xattrs === undefined ? entry : { ...entry, xattrs };
+  });
 }
 
 class DirectoryTree implements FileTree {
@@ -73,16 +89,18 @@ class DirectoryTree implements FileTree {
 
   read(entry: Entry, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
     this.#assertOpen();
-    const file = this.#identities[entry.inode];
-    if (file === undefined) throw new TypeError("cannot read the entry: not a file of this tree");
+    const file = this.#file(entry);
     const size = Number(file.size);
     const { signal, offset = 0, length = size - offset } = options;
-    if (
-      !(Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0) ||
-      offset + length > size
-    )
+    if (!isRange(offset, length, size))
       throw new RangeError(`cannot read ${length} bytes at ${offset}: the file has ${size}`);
     return this.#read(file, { offset, length, signal });
+  }
+
+  readNow(entry: Entry, offset: number, length: number): Uint8Array | undefined {
+    this.#assertOpen();
+    const file = this.#file(entry);
+    return isRange(offset, length, Number(file.size)) ? this.#files.readNow(file, offset, length) : undefined;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -98,9 +116,20 @@ class DirectoryTree implements FileTree {
     }
   }
 
+  #file(entry: Entry): FileIdentity {
+    const file = this.#identities[entry.inode];
+    if (file === undefined) throw new TypeError("cannot read the entry: not a file of this tree");
+    return file;
+  }
+
   #assertOpen(): void {
     if (this.#closed) throw new Error("cannot use the file tree: it is closed");
   }
+}
+
+function isRange(offset: number, length: number, size: number): boolean {
+  const areWhole = Number.isSafeInteger(offset) && Number.isSafeInteger(length);
+  return areWhole && offset >= 0 && length >= 0 && offset + length <= size;
 }
 
 /** Compares as a walk goes: what is below a directory comes before what follows the directory. No name has a NUL. */

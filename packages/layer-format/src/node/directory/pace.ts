@@ -47,4 +47,13 @@ export class Pace<Calls> {
     if (this.#now() - start >= BURST_MS) this.#pooled = POOLED;
     return result;
   }
+
+  /** Does a piece of work on this thread, all at once; undefined where it is time for a turn or the storage is slow: {@link run} sees to both. */
+  runNow<Result>(work: () => Result): Result | undefined {
+    const start = this.#now();
+    if (this.#pooled > 0 || start - this.#burstStart >= BURST_MS) return undefined;
+    const result = work();
+    if (this.#now() - start >= BURST_MS) this.#pooled = POOLED;
+    return result;
+  }
 }

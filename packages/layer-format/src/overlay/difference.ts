@@ -1,14 +1,13 @@
-import type { Attributes } from "@lamella/layer-format";
+import type { Attributes } from "../file-tree.js";
+import type { TreeNode } from "./tree-nodes.js";
 
-import type { LayerNode } from "./layer-nodes.js";
-
-/** A name that the image of a layer has: one of the tree, or a whiteout. */
-export type LayerItem =
-  | { readonly path: string; readonly node: LayerNode; readonly isOpaque: boolean }
+/** A name that an overlay's layer has: one of the tree, or a whiteout. */
+export type OverlayItem =
+  | { readonly path: string; readonly node: TreeNode; readonly isOpaque: boolean }
   | { readonly path: string; readonly node: undefined };
 
 interface Marks {
-  /** The image has it. */
+  /** The layer has it. */
   readonly carried: boolean;
   /** Something at or below it is shown from the layers below. */
   readonly keeps: boolean;
@@ -22,16 +21,16 @@ interface Marks {
  * with all its names, so that they are links to one inode still. What is gone from a directory is whited out, or the directory is opaque if nothing of it
  * is left; but not the root, for which overlayfs does not ask.
  */
-export function* layerDifference(lower: LayerNode, upper: LayerNode): Generator<LayerItem> {
+export function* overlayDifference(lower: TreeNode, upper: TreeNode): Generator<OverlayItem> {
   const carriedInodes = new Set<number>();
   collectInodes(lower, upper, carriedInodes);
-  const marks = new Map<LayerNode, Marks>();
+  const marks = new Map<TreeNode, Marks>();
   markDirectory(lower, upper, { carriedInodes, marks });
   yield { path: "", node: upper, isOpaque: false };
   yield* itemsBelow(lower, upper, marks);
 }
 
-function collectInodes(lower: LayerNode | undefined, upper: LayerNode, carried: Set<number>): void {
+function collectInodes(lower: TreeNode | undefined, upper: TreeNode, carried: Set<number>): void {
   for (const [name, node] of upper.children!) {
     const below = lower?.children?.get(name);
     if (node.children !== undefined) collectInodes(below, node, carried);
@@ -41,10 +40,10 @@ function collectInodes(lower: LayerNode | undefined, upper: LayerNode, carried: 
 
 interface Marking {
   readonly carriedInodes: ReadonlySet<number>;
-  readonly marks: Map<LayerNode, Marks>;
+  readonly marks: Map<TreeNode, Marks>;
 }
 
-function markDirectory(lower: LayerNode | undefined, upper: LayerNode, marking: Marking): Marks {
+function markDirectory(lower: TreeNode | undefined, upper: TreeNode, marking: Marking): Marks {
   const there = lower?.children === undefined ? undefined : lower;
   let carried = there === undefined || !hasSameAttributes(there.entry, upper.entry);
   let keeps = false;
@@ -65,7 +64,7 @@ function markDirectory(lower: LayerNode | undefined, upper: LayerNode, marking: 
   return marks;
 }
 
-function markLeaf(node: LayerNode, { carriedInodes, marks }: Marking): Marks {
+function markLeaf(node: TreeNode, { carriedInodes, marks }: Marking): Marks {
   const carried = carriedInodes.has(node.entry.inode);
   const result = { carried, keeps: !carried, isOpaque: false };
   marks.set(node, result);
@@ -74,10 +73,10 @@ function markLeaf(node: LayerNode, { carriedInodes, marks }: Marking): Marks {
 
 /** @param lower undefined where an overlay does not look any deeper */
 function* itemsBelow(
-  lower: LayerNode | undefined,
-  upper: LayerNode,
-  marks: ReadonlyMap<LayerNode, Marks>,
-): Generator<LayerItem> {
+  lower: TreeNode | undefined,
+  upper: TreeNode,
+  marks: ReadonlyMap<TreeNode, Marks>,
+): Generator<OverlayItem> {
   for (const name of namesOf(lower, upper)) {
     const node = upper.children!.get(name);
     const path = upper.entry.path === "" ? name : `${upper.entry.path}/${name}`;
@@ -95,13 +94,13 @@ function* itemsBelow(
   }
 }
 
-function namesOf(lower: LayerNode | undefined, upper: LayerNode): Iterable<string> {
+function namesOf(lower: TreeNode | undefined, upper: TreeNode): Iterable<string> {
   const gone = [...(lower?.children?.keys() ?? [])].filter((name) => !upper.children!.has(name));
   return gone.length === 0 ? upper.children!.keys() : [...upper.children!.keys(), ...gone].sort();
 }
 
 /** The same inode of the same layer, which no hard link has changed since. */
-function isSameLeaf({ entry: one, origin }: LayerNode, { entry: other, origin: otherOrigin }: LayerNode): boolean {
+export function isSameLeaf({ entry: one, origin }: TreeNode, { entry: other, origin: otherOrigin }: TreeNode): boolean {
   return (
     origin !== undefined &&
     origin.layer === otherOrigin?.layer &&
@@ -110,7 +109,7 @@ function isSameLeaf({ entry: one, origin }: LayerNode, { entry: other, origin: o
   );
 }
 
-function hasSameAttributes(one: Attributes, other: Attributes): boolean {
+export function hasSameAttributes(one: Attributes, other: Attributes): boolean {
   return (
     one.mode === other.mode &&
     one.uid === other.uid &&

@@ -1,0 +1,16 @@
+export { diffSnapshot, type DiffSnapshotOptions } from "./diff-snapshot.js";
+export { type DiffProgress, packDiff, type PackDiffOptions, type PackedDiff } from "./diff-pack.js";
+export { createSnapshotter, type CreateSnapshotterOptions } from "./snapshotter.js";
+export { createDirectoryDriver } from "./directory-driver.js";
+export { createOverlayDriver, type OverlayDriverOptions } from "./overlay-driver.js";
+export { createCheckoutMounter, type CheckoutMounterOptions } from "./checkout-mounter.js";
+export { createTreeDriver } from "./tree-driver.js";
+export { createMounter } from "./kernel-mounter.js";
+export { createApplier, type CreateApplierOptions } from "./applier.js";
+export { applyLayer, applyLayers } from "./apply-layers.js";
+export { openBuildCache, type OpenBuildCacheOptions } from "./build-cache.js";
+export { commitImage, type CommitImageOptions, type CommittedImage, type ImageBase } from "./commit-image.js";
+export { initRootFS, type InitRootFSOptions, type RootFSInitializer } from "./root-fs.js";
+export { removeAbandonedSnapshots } from "./temporary-snapshot.js";
+export { createErofsDriver, type ErofsDriverOptions } from "./erofs-driver.js";
+export type { ErofsImages } from "./erofs-driver-images.js";
