@@ -30,7 +30,7 @@ export interface Session {
 }
 
 /** An image that is in the store, and the reference that it came by. */
-export interface FoundImage {
+interface FoundImage {
   readonly image: Image;
   readonly store: ImageStore;
   readonly reference: string | undefined;
