@@ -40,6 +40,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/df.js")).dfCommand(),
   },
   {
+    name: "gc",
+    description: "remove from the store what nothing needs",
+    load: async () => (await import("./commands/gc.js")).gcCommand(),
+  },
+  {
+    name: "check",
+    description: "find what is damaged in the store, and repair it",
+    load: async () => (await import("./commands/check.js")).checkCommand(),
+  },
+  {
     name: "push",
     description: "send an image of the store to a registry",
     load: async () => (await import("./commands/push.js")).pushCommand(),

@@ -10,6 +10,12 @@ import { LamellaError } from "@lamella/refs";
  * - `not_image`: the reference names an artifact that is not a container image.
  * - `source_invalid`: the text is no reference; `cause` has the rule that it breaks.
  * - `source_unsupported`: the text names a kind of source that images cannot be read from.
+ * - `quota_exceeded`: what is to be written would take the store beyond its quota.
+ * - `no_space`: it would leave less free than is to stay free.
+ * - `build_failed`: the image that was waited for could not be built; the message says why.
+ * - `build_cancelled`: its build was cancelled, or the image deleted.
+ * - `timeout`: a source did not say in time what a name stands for.
+ * - `closed`: the manager was closed.
  */
 export type ImageStoreErrorCode =
   | "not_found"
@@ -20,6 +26,12 @@ export type ImageStoreErrorCode =
   | "store_invalid"
   | "not_image"
   | "source_invalid"
-  | "source_unsupported";
+  | "source_unsupported"
+  | "quota_exceeded"
+  | "no_space"
+  | "build_failed"
+  | "build_cancelled"
+  | "timeout"
+  | "closed";
 
 export class ImageStoreError extends LamellaError<ImageStoreErrorCode> {}

@@ -4,6 +4,8 @@ import { openDatabase } from "@lamella/database";
 import type { Database, Transaction } from "@lamella/database";
 import type { CallOptions, Descriptor, ImageSource, Platform } from "@lamella/refs";
 
+import { checkStore } from "./check.js";
+import type { CheckOptions, Finding } from "./check.js";
 import { openContentStore } from "./content-store.js";
 import type { ContentStore } from "./content-store.js";
 import { recordImage } from "./database/images.js";
@@ -13,6 +15,8 @@ import type { StoreSchema, TagScope } from "./database/schema.js";
 import { listTags, removeTags, setTag } from "./database/tags.js";
 import type { Tag, TagFilter } from "./database/tags.js";
 import { ImageStoreError } from "./errors.js";
+import { collectGarbage } from "./gc.js";
+import type { GcOptions, GcReport } from "./gc.js";
 import type { Image } from "./image.js";
 import { startLayoutSync } from "./layout-sync.js";
 import { withLease } from "./lease.js";
@@ -74,6 +78,16 @@ export interface ImageStore extends ImageSource, AsyncDisposable {
     use: (lease: Lease) => Promise<Result>,
     options?: LeaseOptions,
   ): Promise<Result>;
+  /**
+   * Removes the images to which no name leads, and the bytes that no image, name, lease or build under way needs. Safe beside all that others do.
+   * @throws {ImageStoreError} `store_invalid` for a damaged index or manifest, before anything is removed
+   */
+  gc(options?: GcOptions): Promise<GcReport>;
+  /**
+   * Reads all of the store and compares it: blobs, images, names, layer archives, disks, `index.json`. Gives what is wrong as it is found, mended if
+   * that was asked for. Others may use the store meanwhile.
+   */
+  check(options?: CheckOptions): AsyncIterable<Finding>;
   /** Waits until `index.json` says what the tags say. */
   flush(options?: CallOptions): Promise<void>;
 }
@@ -91,6 +105,8 @@ export interface TagOptions extends CallOptions {
 
 export interface RecordOptions extends TagOptions {
   name?: string | undefined;
+  /** Done in the same transaction, after it. Rejecting undoes all of it. */
+  also?: ((queries: Transaction<StoreSchema>) => Promise<void>) | undefined;
 }
 
 export interface OpenImageStoreOptions extends CallOptions {
@@ -146,14 +162,17 @@ export async function openImageStore(directory: string, options: OpenImageStoreO
       },
       untag: (name, call = {}) => change(async (queries) => (await removeTags(queries, [name])).length > 0, call),
       remove: (text, { force, ...call } = {}) => change((queries) => removeImage(queries, text, { force }), call),
-      async record(image, { name, scope = "local", onlyIfFree, ...call } = {}) {
+      async record(image, { name, scope = "local", onlyIfFree, also, ...call } = {}) {
         await change(async (queries) => {
           await recordImage(queries, image);
           if (name !== undefined) await setTag(queries, { name, descriptor: image.root, scope, onlyIfFree });
+          await also?.(queries);
         }, call);
       },
       usage: (call) => database.read(readUsage, call),
       lease: (purpose, items, use, call) => withLease(database, { purpose, items }, use, call),
+      gc: (call) => collectGarbage(store, call),
+      check: (call) => checkStore(store, call),
       flush: (call) => layout.flush(call),
       [Symbol.asyncDispose]: () => (closing ??= close()),
     };

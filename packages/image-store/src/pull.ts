@@ -12,6 +12,7 @@ import type { ContentStore } from "./content-store.js";
 import type { TagScope } from "./database/schema.js";
 import { checkTag } from "./database/tags.js";
 import { isErrno } from "./durable.js";
+import { ImageStoreError } from "./errors.js";
 import type { ImageStore } from "./image-store.js";
 import { readImage } from "./image.js";
 import type { Image, ImageLayer } from "./image.js";
@@ -29,6 +30,10 @@ export interface PullOptions extends CallOptions {
   onlyIfFree?: boolean | undefined;
   /** Holds what was brought until it ends, which an image without a name needs to be read. By default: until this call ends. */
   lease?: Lease | undefined;
+  /** Keeps the blobs of an image without a name too, for a caller who records it before `lease` ends. */
+  keepBlobs?: boolean | undefined;
+  /** Told what is going to be brought, once it is held and before any layer of it is. Rejecting ends the pull. */
+  onImage?: ((image: Image) => Promise<void>) | undefined;
   onProgress?: OnProgress | undefined;
   /** Layers under way at once; 3 by default, as containerd and Docker have it. */
   concurrency?: number | undefined;
@@ -54,8 +59,12 @@ export async function pullImage(
   }
   const documents = new Map<Digest, ReadDocument>();
   const image = await readImage(remembering(store.content, source, documents), root, options);
-  const items = leaseItems(image, name !== undefined);
-  const bring = (): Promise<void> => bringImage(store, source, { image, documents }, options);
+  const { keepBlobs = name !== undefined } = options;
+  const items = leaseItems(image, keepBlobs);
+  const bring = async (): Promise<void> => {
+    await options.onImage?.(image);
+    await bringImage(store, source, { image, documents }, { ...options, keepBlobs });
+  };
   if (lease === undefined) await store.lease(`pull ${name ?? root.digest}`, items, bring, options);
   else {
     await lease.add(items, options);
@@ -81,27 +90,25 @@ async function bringImage(
   store: ImageStore,
   source: ImageSource,
   { image, documents }: ReadImage,
-  options: PullOptions,
+  options: PullOptions & { keepBlobs: boolean },
 ): Promise<void> {
   const { content } = store;
   const failed = new AbortController();
   const signal = AbortSignal.any([failed.signal, ...(options.signal === undefined ? [] : [options.signal])]);
   const queue = new PQueue({ concurrency: options.concurrency ?? 3 });
-  const keepBlobs = options.name !== undefined;
   const layers = [...new Map(image.layers.map((layer) => [layer.diffID, layer])).values()];
   for (const { descriptor } of layers) report(options.onProgress, descriptor, "waiting", 0);
   try {
-    await queue.addAll(
-      layers.map((layer) => () => bringLayer(content, source, layer, { ...options, keepBlobs, signal })),
-    );
+    await queue.addAll(layers.map((layer) => () => bringLayer(content, source, layer, { ...options, signal })));
   } catch (error) {
     failed.abort(error);
     await queue.onIdle();
     throw error;
   }
+  if (!options.keepBlobs) return;
+  for (const { descriptor, bytes } of documents.values()) await content.push(descriptor, once(bytes), options);
   const { name, scope, onlyIfFree } = options;
   if (name === undefined) return;
-  for (const { descriptor, bytes } of documents.values()) await content.push(descriptor, once(bytes), options);
   await store.record(image, { name, scope, onlyIfFree, signal: options.signal });
 }
 
@@ -150,8 +157,14 @@ function remembering(content: ContentStore, source: Fetcher, documents: Map<Dige
   return {
     async *fetch(descriptor, options) {
       const { digest, size } = descriptor;
-      const from = (await content.stat(digest, options)) === size ? content : source;
-      const bytes = await collectContent(descriptor, from.fetch(descriptor, options), MAX_DOCUMENT_BYTES, options);
+      const read = (from: Fetcher): Promise<Uint8Array> =>
+        collectContent(descriptor, from.fetch(descriptor, options), MAX_DOCUMENT_BYTES, options);
+      const isThere = (await content.stat(digest, options)) === size;
+      const bytes = await read(isThere ? content : source).catch((error: unknown) => {
+        // no lease holds it yet
+        if (isThere && error instanceof ImageStoreError && error.code === "not_found") return read(source);
+        throw error;
+      });
       documents.set(digest, { descriptor, bytes });
       yield bytes;
     },

@@ -96,9 +96,11 @@ export async function readStoredImage(
     .orderBy("position")
     .execute();
   const disks = await queries
-    .selectFrom("disks")
-    .selectAll()
-    .where("manifest_digest", "=", row.manifest_digest)
+    .selectFrom("disk_images")
+    .innerJoin("disks", "disks.key", "disk_images.disk_key")
+    .selectAll("disks")
+    .where("disk_images.manifest_digest", "=", row.manifest_digest)
+    .orderBy("disks.key")
     .execute();
   return Object.assign(
     listedImage(

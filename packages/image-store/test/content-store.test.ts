@@ -5,7 +5,9 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -62,6 +64,20 @@ describe("the content store", () => {
     });
     expect(await store.stat(hello.digest)).toBeUndefined();
     expect(readdirSync(join(directory, "ingest"))).toEqual([]);
+  });
+
+  it("makes a blob young that somebody found: by touch(), or by pushing it again", async () => {
+    expect(await store.touch(hello.digest)).toBeUndefined();
+    await store.push(hello, chunks(HELLO));
+    const path = store.blobPath(hello.digest);
+    for (const find of [() => store.touch(hello.digest), () => store.push(hello, chunks(HELLO))]) {
+      utimesSync(path, 1, 1);
+      await find();
+      expect(Date.now() - statSync(path).mtimeMs).toBeLessThan(60_000);
+    }
+    expect(await store.touch(hello.digest)).toBe(5);
+    const reason = new Error("enough");
+    await expect(store.touch(hello.digest, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 
   it("does not read the source of a blob that is there", async () => {

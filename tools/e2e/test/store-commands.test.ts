@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -76,6 +76,43 @@ describe.skipIf(reason !== undefined)(title, () => {
     await stdout(["pull", app()], "b");
     const { images, imageBytes } = JSON.parse(await stdout(["df", "--json"], "b"));
     expect(images).toMatchObject([{ names: [app()], sizeBytes: imageBytes, sharedBytes: 0, uniqueBytes: imageBytes }]);
+  });
+
+  it("gc frees the bytes of what was removed, as much as its dry run says, and nothing young", async () => {
+    await stdout(["pull", app()], "g");
+    await stdout(["tag", app(), "mine"], "g");
+    await stdout(["rm", app()], "g");
+    expect(await stdout(["gc", "--grace", "0"], "g")).toBe("freed 0 B\n");
+    await stdout(["rm", "mine"], "g");
+    expect(await stdout(["gc"], "g")).toMatch(/stay: younger than 1h\nfreed 0 B\n$/);
+    const dry = JSON.parse(await stdout(["gc", "--grace", "0", "--dry-run", "--json"], "g"));
+    expect(dry).toMatchObject({ dryRun: true, totals: { blob: { count: 3 }, layer: { count: 1 } } });
+    const run = JSON.parse(await stdout(["gc", "--grace", "0", "--json"], "g"));
+    expect(run).toEqual({ ...dry, dryRun: false });
+    expect(readdirSync(join(at("g"), "blobs/sha256"))).toEqual([]);
+    expect(await lamella(["gc", "--grace", "soon", "--root", at("g")])).toMatchObject({ status: 2, stdout: "" });
+  });
+
+  it("check finds a damaged layer, exits with 5, and repairs it for the next pull", async () => {
+    await stdout(["pull", app()], "h");
+    expect(await stdout(["check"], "h")).toBe("");
+    const raw = skopeo("inspect", "--raw", "--tls-verify=false", `docker://${app()}`);
+    const { digest } = JSON.parse(raw).layers[0] as Descriptor;
+    writeFileSync(join(at("h"), "blobs/sha256", digest.slice(7)), "damaged");
+    const found = await lamella(["check", "--json", "--root", at("h")]);
+    const kinds = (text: string): string[] =>
+      text
+        .trim()
+        .split("\n")
+        .map((line) => (JSON.parse(line) as { kind: string }).kind);
+    expect([found.status, kinds(found.stdout)]).toEqual([5, ["blob_damaged", "image_incomplete"]]);
+    expect(await stdout(["check", "--repair"], "h")).toMatch(
+      new RegExp(`^blob ${digest}: its bytes have the digest sha256:\\w+; dropped; the next pull brings it\n$`),
+    );
+    expect(await stdout(["check"], "h")).toBe("");
+    await stdout(["pull", app()], "h");
+    expect(await names("h")).toEqual([app()]);
+    expect(await stdout(["check"], "h")).toBe("");
   });
 
   it("archives of skopeo's are imported from a file and from stdin, equal by digest", async () => {

@@ -1,4 +1,4 @@
-import type { Transaction } from "@lamella/database";
+import type { Insertable, Transaction } from "@lamella/database";
 import { formatPlatform } from "@lamella/refs";
 import type { Descriptor, Digest, ImageConfig } from "@lamella/refs";
 
@@ -10,15 +10,19 @@ export type KeptConfig = Omit<ImageConfig, "diffIDs" | "history">;
 
 const ROWS_AT_ONCE = 500;
 
-/** Records an image that is whole in the store, as what its root leads to. Recording it again changes nothing. */
-export async function recordImage(queries: Transaction<StoreSchema>, image: Image): Promise<void> {
-  const { root, descriptor, manifest, layers } = image;
-  const { diffIDs: _, history: __, ...config } = image.config;
+/** What the rows of an image are, whenever it came. */
+export interface ImageRows {
+  readonly image: Omit<Insertable<StoreSchema["images"]>, "created_at">;
+  /** Base first. */
+  readonly layers: readonly Insertable<StoreSchema["image_layers"]>[];
+}
+
+export function rowsOfImage({ descriptor, manifest, layers, config: whole }: Image): ImageRows {
+  const { diffIDs: _, history: __, ...config } = whole;
   const manifest_digest = descriptor.digest;
   const { mediaType, digest, size } = descriptor;
-  await queries
-    .insertInto("images")
-    .values({
+  return {
+    image: {
       manifest_digest,
       descriptor: JSON.stringify({ mediaType, digest, size }),
       platform: formatPlatform(config),
@@ -26,29 +30,38 @@ export async function recordImage(queries: Transaction<StoreSchema>, image: Imag
       config_size_bytes: manifest.config.size,
       config: JSON.stringify(config satisfies KeptConfig),
       size_bytes: totalBytes([descriptor, manifest.config, ...layers.map((layer) => layer.descriptor)]),
-      created_at: Date.now(),
-    })
+    },
+    layers: layers.map(({ descriptor: layer, diffID }, position) => ({
+      manifest_digest,
+      position,
+      digest: layer.digest,
+      media_type: layer.mediaType,
+      size_bytes: layer.size,
+      diff_id: diffID,
+    })),
+  };
+}
+
+/** Records an image that is whole in the store, as what its root leads to. Recording it again changes nothing. */
+export async function recordImage(queries: Transaction<StoreSchema>, image: Image): Promise<void> {
+  const rows = rowsOfImage(image);
+  const manifest_digest = image.descriptor.digest;
+  await queries
+    .insertInto("images")
+    .values({ ...rows.image, created_at: Date.now() })
     .onConflict((conflict) => conflict.doNothing())
     .execute();
-  for (const root_digest of new Set([root.digest, manifest_digest])) {
+  for (const root_digest of new Set([image.root.digest, manifest_digest])) {
     await queries
       .insertInto("image_roots")
       .values({ root_digest, manifest_digest })
       .onConflict((conflict) => conflict.doNothing())
       .execute();
   }
-  const rows = layers.map(({ descriptor: layer, diffID }, position) => ({
-    manifest_digest,
-    position,
-    digest: layer.digest,
-    media_type: layer.mediaType,
-    size_bytes: layer.size,
-    diff_id: diffID,
-  }));
-  for (let at = 0; at < rows.length; at += ROWS_AT_ONCE) {
+  for (let at = 0; at < rows.layers.length; at += ROWS_AT_ONCE) {
     await queries
       .insertInto("image_layers")
-      .values(rows.slice(at, at + ROWS_AT_ONCE))
+      .values(rows.layers.slice(at, at + ROWS_AT_ONCE))
       .onConflict((conflict) => conflict.doNothing())
       .execute();
   }

@@ -33,6 +33,7 @@ async function createTables(kysely: Kysely<unknown>): Promise<void> {
     .addColumn("created_at", "bigint", (column) => column.notNull())
     .modifyEnd(CLUSTERED)
     .execute();
+  await schema.createIndex("images_by_config").on("images").column("config_digest").execute();
 
   await schema
     .createTable("image_roots")
@@ -77,6 +78,16 @@ async function createTables(kysely: Kysely<unknown>): Promise<void> {
     .addColumn("used_at", "bigint", (column) => column.notNull())
     .execute();
   await schema.createIndex("disks_by_manifest").on("disks").column("manifest_digest").execute();
+  await schema
+    .createTable("disk_images")
+    .addColumn("disk_key", "text", (column) => column.notNull().references("disks.key").onDelete("cascade"))
+    .addColumn("manifest_digest", "text", (column) =>
+      column.notNull().references("images.manifest_digest").onDelete("cascade"),
+    )
+    .addPrimaryKeyConstraint("disk_images_key", ["disk_key", "manifest_digest"])
+    .modifyEnd(CLUSTERED)
+    .execute();
+  await schema.createIndex("disk_images_by_manifest").on("disk_images").column("manifest_digest").execute();
 
   await schema
     .createTable("builds")

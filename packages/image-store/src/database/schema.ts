@@ -3,7 +3,7 @@ import type { Digest } from "@lamella/refs";
 
 /*
  *   tags ── root_digest ──> image_roots ── manifest_digest ──> images ──> image_layers
- *                                                                 └─────> disks, builds
+ *                                                                 └─────> disk_images ──> disks; builds
  *   leases ──> lease_items        names of blobs, layer archives and disks that must not go
  *   layout, removed_tags          what of the tags `index.json` says already
  *
@@ -17,6 +17,7 @@ export interface StoreSchema {
   image_roots: ImageRootsTable;
   image_layers: ImageLayersTable;
   disks: DisksTable;
+  disk_images: DiskImagesTable;
   builds: BuildsTable;
   leases: LeasesTable;
   lease_items: LeaseItemsTable;
@@ -70,6 +71,7 @@ interface ImageLayersTable {
 /** Disks that are kept. */
 interface DisksTable {
   key: string;
+  /** The image that it was made for first. */
   manifest_digest: Digest;
   format: string;
   options: string;
@@ -78,6 +80,12 @@ interface DisksTable {
   size_bytes: number;
   created_at: number;
   used_at: number;
+}
+
+/** Whose disks they are: images with the same layers share one, which stays as long as any of them does. */
+interface DiskImagesTable {
+  disk_key: string;
+  manifest_digest: Digest;
 }
 
 export type BuildStatus = "pending" | "pulling" | "converting" | "ready" | "failed" | "cancelled";
@@ -91,16 +99,18 @@ interface BuildsTable {
   options: string;
   manifest_digest: Digest | null;
   root_digest: Digest | null;
+  /** Of the highest layer's, where there is one for each. */
   disk_key: string | null;
   status: BuildStatus;
   error: string | null;
   error_code: string | null;
-  /** The process that builds. */
+  /** The queue of the process that builds it, or will: `processOwner` ":" a random part. */
   owner: string | null;
   attempts: Generated<number>;
   created_at: number;
   started_at: number | null;
   finished_at: number | null;
+  /** Unique among what is not finished: what is asked for again meanwhile is the same build. */
   idempotency_key: string | null;
 }
 
