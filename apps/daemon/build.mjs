@@ -1,3 +1,4 @@
-import { bundle } from "@lamella/presets/bundle";
+import { bundle, copyNativeSqlite } from "@lamella/presets/bundle";
 
-await bundle("dist/lamellad.mjs");
+await bundle("dist/lamellad.mjs", { splitting: true });
+copyNativeSqlite("dist/lamellad.mjs");

@@ -1,4 +1,5 @@
-import { chmodSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, extname, join, basename } from "node:path";
 
 import { build } from "esbuild";
@@ -47,4 +48,22 @@ function replace(replacements) {
       );
     },
   };
+}
+
+/**
+ * Lays the native part of SQLite beside a bundle with `splitting`, for Nodes that have none of their own that is new enough: its loader looks in
+ * the directory above its chunk.
+ *
+ * @param {string} outfile
+ */
+export function copyNativeSqlite(outfile) {
+  const database = createRequire(new URL("../../packages/database/package.json", import.meta.url));
+  const from = join(dirname(database.resolve("@photostructure/sqlite/package.json")), "prebuilds");
+  const to = join(dirname(outfile), "prebuilds");
+  rmSync(to, { recursive: true, force: true });
+  for (const platform of readdirSync(from)) {
+    mkdirSync(join(to, platform), { recursive: true });
+    for (const name of readdirSync(join(from, platform)).filter((file) => file.endsWith(".node")))
+      cpSync(join(from, platform, name), join(to, platform, name));
+  }
 }

@@ -20,6 +20,36 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/pull.js")).pullCommand(),
   },
   {
+    name: "images",
+    description: "list the images of the store",
+    load: async () => (await import("./commands/images.js")).imagesCommand(),
+  },
+  {
+    name: "tag",
+    description: "give an image of the store another name",
+    load: async () => (await import("./commands/tag.js")).tagCommand(),
+  },
+  {
+    name: "rm",
+    description: "remove images from the store",
+    load: async () => (await import("./commands/rm.js")).rmCommand(),
+  },
+  {
+    name: "df",
+    description: "show what the images of the store take",
+    load: async () => (await import("./commands/df.js")).dfCommand(),
+  },
+  {
+    name: "gc",
+    description: "remove from the store what nothing needs",
+    load: async () => (await import("./commands/gc.js")).gcCommand(),
+  },
+  {
+    name: "check",
+    description: "find what is damaged in the store, and repair it",
+    load: async () => (await import("./commands/check.js")).checkCommand(),
+  },
+  {
     name: "push",
     description: "send an image of the store to a registry",
     load: async () => (await import("./commands/push.js")).pushCommand(),

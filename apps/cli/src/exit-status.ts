@@ -30,6 +30,8 @@ const BY_CODE: Readonly<Record<string, number>> = {
   option_invalid: EXIT.usage,
   address_invalid: EXIT.usage,
   name_ambiguous: EXIT.usage,
+  ambiguous: EXIT.usage,
+  name_invalid: EXIT.usage,
   source_invalid: EXIT.usage,
   source_unsupported: EXIT.usage,
   invalid_argument: EXIT.usage,
@@ -57,9 +59,10 @@ const BY_CODE: Readonly<Record<string, number>> = {
   toc_mismatch: EXIT.verification,
   layer_mismatch: EXIT.verification,
   layout_invalid: EXIT.verification,
+  store_invalid: EXIT.verification,
+  database_invalid: EXIT.verification,
   too_large: EXIT.verification,
   snapshot_invalid: EXIT.verification,
-  database_invalid: EXIT.verification,
   network: EXIT.network,
   unavailable: EXIT.network,
   range_unusable: EXIT.network,
@@ -69,7 +72,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   busy: EXIT.busy,
 };
 
-const NO_SPACE = new Set(["ENOSPC", "EDQUOT"]);
+const NO_SPACE = new Set(["ENOSPC", "EDQUOT", "no_space"]);
 
 export function exitStatus(error: unknown): number {
   if (error instanceof Interrupted) return error.status;

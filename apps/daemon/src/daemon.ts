@@ -1,4 +1,4 @@
-import { openContentStore } from "@lamella/image-store";
+import { openImageStore } from "@lamella/image-store";
 import { createRegistry } from "@lamella/registry";
 
 import { createApp } from "./app.js";
@@ -24,20 +24,25 @@ export interface Daemon {
 /** Opens the store and serves it. Throws what {@link startHttpServer} and the store throw. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { root, listen, onError } = options;
-  const storage = storeRegistryStorage(await openContentStore(root));
+  const store = await openImageStore(root);
+  const storage = storeRegistryStorage(store);
   let ready = true;
   const app = createApp({
     registry: createRegistry({ storage, onError }),
     isReady: () => ready,
     loopbackOnly: listen.kind === "tcp",
   });
-  const server = await startHttpServer({ fetch: app, address: listen });
+  const server = await startHttpServer({ fetch: app, address: listen }).catch(async (error: unknown) => {
+    await store[Symbol.asyncDispose]();
+    throw error;
+  });
   return {
     url: server.url,
     async stop(graceMs) {
       ready = false;
       await server.close(graceMs);
       await storage[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
     },
   };
 }

@@ -1,7 +1,8 @@
 import { createReadStream } from "node:fs";
 
-import type { ContentStore } from "@lamella/image-store";
-import type { Descriptor } from "@lamella/refs";
+import type { ContentStore, ImageStore } from "@lamella/image-store";
+import { isDigest } from "@lamella/refs";
+import type { CallOptions, Descriptor } from "@lamella/refs";
 import { createUploadSessions, RegistryError } from "@lamella/registry";
 import type { BlobStorage, ManifestStorage, Page, RegistryStorage, UploadSink } from "@lamella/registry";
 
@@ -9,14 +10,14 @@ import type { BlobStorage, ManifestStorage, Page, RegistryStorage, UploadSink } 
 export interface StoreRegistryStorage extends RegistryStorage, AsyncDisposable {}
 
 /**
- * A registry's storage in a content store. Blobs are the store's own, so what was pulled into it need not be pushed again;
+ * A registry's storage in an image store. Blobs are the store's own, so what was pulled into it need not be pushed again;
  * they are not deleted here, for only the store knows what else refers to them. Manifests are names of the store under a
  * prefix that no image reference can have: pushing to the registry never moves the name of a pulled image.
  */
-export function storeRegistryStorage(store: ContentStore): StoreRegistryStorage {
-  const uploads = createUploadSessions({ open: () => openSink(store) });
+export function storeRegistryStorage(store: ImageStore): StoreRegistryStorage {
+  const uploads = createUploadSessions({ open: () => openSink(store.content) });
   return {
-    blobs: storeBlobs(store),
+    blobs: storeBlobs(store.content),
     uploads,
     manifests: storeManifests(store),
     [Symbol.asyncDispose]: () => uploads[Symbol.asyncDispose](),
@@ -25,7 +26,8 @@ export function storeRegistryStorage(store: ContentStore): StoreRegistryStorage 
 
 function storeBlobs(store: ContentStore): BlobStorage {
   return {
-    stat: (digest, call) => store.stat(digest, call),
+    // a client that is told of a blob does not send it, and names it in a manifest soon
+    stat: (digest, call) => store.touch(digest, call),
     read: (digest, { offset, length, signal }) => store.readRange(digest, offset, length, { signal }),
   };
 }
@@ -58,55 +60,64 @@ function isForWantOfRoom(error: unknown): boolean {
 /** Every normalised image reference begins with a host, which has a dot or a colon or is `localhost`. */
 const PREFIX = "lamellad/";
 
-function storeManifests({ names }: ContentStore): ManifestStorage {
+function storeManifests(store: ImageStore): ManifestStorage {
+  async function resolve(repository: string, reference: string, call?: CallOptions): Promise<Descriptor | undefined> {
+    const name = nameOf(repository, reference);
+    const [tag] = await store.tags({ prefix: name, limit: 1 }, call);
+    return tag?.name === name ? tag.descriptor : undefined;
+  }
+
   return {
-    async resolve(repository, reference, call) {
-      return (await names.list(call)).get(nameOf(repository, reference));
-    },
+    resolve,
     async put(repository, manifest, { tag, signal } = {}) {
-      const known = await names.list({ signal });
       for (const reference of tag === undefined ? [manifest.digest] : [manifest.digest, tag]) {
-        const name = nameOf(repository, reference);
-        if (known.get(name)?.digest !== manifest.digest) await names.set(name, manifest, { signal });
+        const known = await resolve(repository, reference, { signal });
+        if (known?.digest === manifest.digest) continue;
+        await store.tag(nameOf(repository, reference), manifest, { signal });
       }
     },
     async delete(repository, reference, call) {
-      const all = await names.list(call);
       const name = nameOf(repository, reference);
-      if (!all.has(name)) return false;
-      if (reference.includes(":")) {
-        for (const [other, { digest }] of entriesOf(repository, all)) {
-          if (digest === reference && other !== name) await names.remove(other, call);
-        }
+      if (isDigest(reference)) {
+        const tags = await store.tags({ prefix: nameOf(repository, ""), digest: reference }, call);
+        for (const tag of tags) await store.untag(tag.name, call);
       }
-      await names.remove(name, call);
-      return true;
+      return store.untag(name, call);
     },
-    async tags(repository, page) {
-      const entries = entriesOf(repository, await names.list(page));
-      if (entries.length === 0) return undefined;
-      const tagPrefix = nameOf(repository, "");
-      const tags = entries.filter(([name]) => name.startsWith(tagPrefix)).map(([name]) => name.slice(tagPrefix.length));
-      return pageOf(tags, page);
+    async tags(repository, { after, limit, signal }) {
+      const prefix = nameOf(repository, "");
+      const last = after === undefined ? undefined : `${prefix}${after}`;
+      const tags = await store.tags({ prefix, after: last, limit }, { signal });
+      if (tags.length > 0 || (await hasManifests(store, repository, { signal }))) {
+        return tags.map(({ name }) => name.slice(prefix.length));
+      }
+      return undefined;
     },
     async repositories(page) {
       const found = new Set<string>();
-      for (const name of (await names.list(page)).keys()) {
-        if (name.startsWith(PREFIX)) found.add(name.slice(PREFIX.length).replace(/[:@].*$/, ""));
+      let after = PREFIX;
+      for (;;) {
+        const tags = await store.tags({ prefix: PREFIX, after, limit: TAGS_AT_ONCE }, page);
+        for (const { name } of tags) found.add(name.slice(PREFIX.length).replace(/[:@].*$/, ""));
+        const last = tags.at(-1);
+        if (last === undefined || tags.length < TAGS_AT_ONCE) return pageOf([...found], page);
+        after = last.name;
       }
-      return pageOf([...found], page);
     },
   };
+}
+
+const TAGS_AT_ONCE = 1000;
+
+async function hasManifests(store: ImageStore, repository: string, call: CallOptions): Promise<boolean> {
+  const prefixes = [nameOf(repository, ""), `${PREFIX}${repository}@`];
+  for (const prefix of prefixes) if ((await store.tags({ prefix, limit: 1 }, call)).length > 0) return true;
+  return false;
 }
 
 /** `lamellad/app:v1` and `lamellad/app@sha256:…`. */
 function nameOf(repository: string, reference: string): string {
   return `${PREFIX}${repository}${reference.includes(":") ? "@" : ":"}${reference}`;
-}
-
-function entriesOf(repository: string, names: ReadonlyMap<string, Descriptor>): [string, Descriptor][] {
-  const prefix = `${PREFIX}${repository}`;
-  return [...names].filter(([name]) => name.startsWith(`${prefix}:`) || name.startsWith(`${prefix}@`));
 }
 
 function pageOf(names: string[], { after = "", limit }: Page): string[] {

@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { copyFile } from "node:fs/promises";
-import { join } from "node:path";
+import { cp } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
@@ -44,8 +44,10 @@ async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<unknow
 describe("lamellad", () => {
   it.each(["SIGTERM", "SIGINT"] as const)("runs alone, serves, and ends well on %s", async (signal) => {
     await using directory = await temporaryDirectory();
-    const bundle = join(directory.path, "alone.mjs");
-    await copyFile(BUNDLE, bundle);
+    const bundle = join(directory.path, "alone", "lamellad.mjs");
+    for (const part of ["lamellad.mjs", "chunks", "prebuilds"]) {
+      await cp(join(dirname(BUNDLE), part), join(dirname(bundle), part), { recursive: true });
+    }
     const args = ["--root", join(directory.path, "store"), "--listen", "127.0.0.1:0"];
     const { child, listening } = await start(args, bundle);
     expect(listening).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);

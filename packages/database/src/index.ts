@@ -6,4 +6,14 @@ export { isOwnerAlive, processOwner } from "./owner.js";
 
 // what callers need of the query builder, so that there is one version of it
 export { sql } from "kysely";
-export type { ColumnType, Generated, Insertable, Kysely, Migration, Selectable, Transaction, Updateable } from "kysely";
+export type {
+  ColumnType,
+  Generated,
+  Insertable,
+  Kysely,
+  Migration,
+  Selectable,
+  SelectQueryBuilder,
+  Transaction,
+  Updateable,
+} from "kysely";

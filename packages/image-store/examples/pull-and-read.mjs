@@ -2,23 +2,27 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { openContentStore, openImageTree, pullImage } from "@lamella/image-store";
+import { openImageStore, openImageTree, pullImage } from "@lamella/image-store";
 import { writeTar } from "@lamella/layer-format";
 import { digestOf, OCI_CONFIG, OCI_LAYER_TAR, OCI_MANIFEST } from "@lamella/refs";
 
 const directory = await mkdtemp(join(tmpdir(), "image-store-"));
 try {
   // any source of images will do: here a store that we fill, elsewhere a repository of @lamella/oci-client
-  const source = await openContentStore(join(directory, "source"));
-  await source.names.set("hello:latest", await pushHello(source));
+  const source = await openImageStore(join(directory, "source"));
+  await source.tag("hello:latest", await pushHello(source.content));
 
-  const store = await openContentStore(join(directory, "store"));
+  const store = await openImageStore(join(directory, "store"));
   const platform = { os: "linux", architecture: "amd64" };
   const image = await pullImage(store, source, "hello:latest", { platform, name: "docker.io/library/hello:latest" });
 
-  const tree = await openImageTree(store, image);
+  const tree = await openImageTree(store.content, image);
   for await (const entry of tree.entries()) console.log(entry.kind, `/${entry.path}`);
   await tree[Symbol.asyncDispose]();
+
+  await store.tag("mine", "hello");
+  for await (const { names, sizeBytes } of store.list()) console.log(names.join(" "), sizeBytes > 0);
+  for (const each of [source, store]) await each[Symbol.asyncDispose]();
 } finally {
   await rm(directory, { recursive: true });
 }

@@ -1,33 +1,35 @@
 import { constants } from "node:fs";
-import { mkdir, open, readdir, rm } from "node:fs/promises";
+import { lutimes, mkdir, open, readdir, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
 import { digestAlgorithm, digestHex, verifyContent } from "@lamella/refs";
-import type { CallOptions, Descriptor, Digest, ImageSource, Pusher } from "@lamella/refs";
+import type { CallOptions, Descriptor, Digest, Fetcher, Pusher } from "@lamella/refs";
 
 import { isErrno } from "./durable.js";
 import { ImageStoreError } from "./errors.js";
 import { fileChunks } from "./file-chunks.js";
 import { createIngest } from "./ingest.js";
 import type { Ingest } from "./ingest.js";
-import { createLayoutIndex } from "./layout-index.js";
-import type { LayoutIndex } from "./layout-index.js";
+import { makeLayoutFile } from "./layout-index.js";
 
 /**
- * The blobs and names of a store: an OCI image layout (image-spec, image-layout.md) that skopeo and crane read as it stands.
+ * The blobs of a store, as an OCI image layout has them (image-spec, image-layout.md).
  *
  * A blob is there whole or not at all, under its digest; the bytes of one are verified before it is committed and again
  * when it is fetched. Several processes may use one store at once.
  */
-export interface ContentStore extends ImageSource, Pusher {
+export interface ContentStore extends Fetcher, Pusher {
   readonly directory: string;
-  /** Names of images to descriptors of manifests or indexes, kept in `index.json`. */
-  readonly names: LayoutIndex;
   /** Where the blob of a digest is or would be. */
   blobPath(digest: Digest): string;
   /** A blob's size in bytes; `undefined` where there is none. */
   stat(digest: Digest, options?: CallOptions): Promise<number | undefined>;
+  /**
+   * As `stat`, and makes the blob as young as one that was just written. For whoever relies on it and holds no lease: garbage collection
+   * leaves it for its grace period.
+   */
+  touch(digest: Digest, options?: CallOptions): Promise<number | undefined>;
   /** Bytes of a blob, not verified; throws `not_found`. */
   readRange(digest: Digest, offset: number, length: number, options?: CallOptions): AsyncIterable<Uint8Array>;
   /** Every blob, in no order. */
@@ -41,21 +43,19 @@ export interface ContentStore extends ImageSource, Pusher {
   remove(digest: Digest): Promise<void>;
 }
 
-/** Opens the store in a directory, which is made if need be. */
+/** Opens the blobs of a store in a directory, which is made if need be. @throws {ImageStoreError} `store_invalid` */
 export async function openContentStore(directory: string, options: CallOptions = {}): Promise<ContentStore> {
   options.signal?.throwIfAborted();
   const ingestDirectory = join(directory, "ingest");
   const blobDirectory = join(directory, "blobs");
   await mkdir(ingestDirectory, { recursive: true });
   await mkdir(join(blobDirectory, "sha256"), { recursive: true });
-  const names = await createLayoutIndex(directory);
+  await makeLayoutFile(directory);
   const blobPath = (digest: Digest): string => join(blobDirectory, digestAlgorithm(digest), digestHex(digest));
 
   const store: ContentStore = {
     directory,
-    names,
     blobPath,
-    resolve: (name, call) => names.resolve(name, call),
     ingest: (digest) => createIngest({ directory: ingestDirectory, blobPath }, digest),
 
     async stat(digest, call = {}) {
@@ -64,6 +64,18 @@ export async function openContentStore(directory: string, options: CallOptions =
       if (blob === undefined) return undefined;
       await blob.handle.close();
       return blob.size;
+    },
+
+    async touch(digest, call = {}) {
+      call.signal?.throwIfAborted();
+      const now = new Date();
+      try {
+        await lutimes(blobPath(digest), now, now);
+      } catch (error) {
+        if (isErrno(error, "ENOENT")) return undefined;
+        throw error;
+      }
+      return store.stat(digest, call);
     },
 
     async *fetch(descriptor, call = {}) {
@@ -91,7 +103,7 @@ export async function openContentStore(directory: string, options: CallOptions =
     },
 
     async push(descriptor: Descriptor, content, call = {}) {
-      if ((await store.stat(descriptor.digest, call)) === descriptor.size) return;
+      if ((await store.touch(descriptor.digest, call)) === descriptor.size) return;
       const ingest = await store.ingest();
       try {
         for await (const chunk of verifyContent(descriptor, content, call)) await ingest.write(chunk);

@@ -1,4 +1,6 @@
-import { resolve } from "node:path";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 
 import {
   createDockerArchive,
@@ -8,7 +10,14 @@ import {
   openOciArchive,
   openOciLayout,
 } from "@lamella/oci-client";
-import type { CopyDestination, CopySource, RegistryClient, Repository } from "@lamella/oci-client";
+import type {
+  CopyDestination,
+  CopySource,
+  DockerArchive,
+  OciArchive,
+  RegistryClient,
+  Repository,
+} from "@lamella/oci-client";
 import { formatReference, parseReference, withDefaultTag } from "@lamella/refs";
 import type { CallOptions, Reference } from "@lamella/refs";
 
@@ -18,6 +27,8 @@ import { ImageStoreError } from "./errors.js";
 export interface OpenSource extends CopySource {
   /** The canonical reference, where the source is a registry: the name under which the image is kept. */
   readonly reference?: string;
+  /** The canonical references that the image has within an archive: it may be kept under them where they are free. */
+  readonly names?: readonly string[];
   close(): Promise<void>;
 }
 
@@ -40,11 +51,21 @@ type Location =
   | { readonly scheme: (typeof SCHEMES)[number]; readonly path: string; readonly name: string }
   | { readonly scheme: "registry"; readonly reference: Reference };
 
+export interface SourceOptions extends CallOptions {
+  /** What an archive with the file name `-` is read from. */
+  stdin?: AsyncIterable<Uint8Array> | undefined;
+}
+
 /**
- * Opens an image to read: a reference, `oci:DIR[:NAME]`, `oci-archive:FILE[:NAME]` or `docker-archive:FILE[:NAME]`.
+ * Opens an image to read: a reference, `oci:DIR[:NAME]`, `oci-archive:FILE[:NAME]` or `docker-archive:FILE[:NAME]`. An archive that
+ * comes by `stdin` is spooled where temporary files go (`TMPDIR`), nameless once it is all there.
  * @throws {ImageStoreError} `source_invalid`, `source_unsupported`, and what opening throws
  */
-export async function openSource(text: string, client: RegistryClient, options: CallOptions = {}): Promise<OpenSource> {
+export async function openSource(
+  text: string,
+  client: RegistryClient,
+  options: SourceOptions = {},
+): Promise<OpenSource> {
   const location = parseLocation(text);
   if (location.scheme === "registry") {
     const { reference } = location;
@@ -52,9 +73,39 @@ export async function openSource(text: string, client: RegistryClient, options: 
     return { images, name: nameOf(reference), reference: formatReference(reference), close: nothing };
   }
   const { scheme, path, name } = location;
-  if (scheme === "oci") return { images: await openOciLayout(path, options), name, close: nothing };
-  const images = await (scheme === "oci-archive" ? openOciArchive : openDockerArchive)(path, options);
-  return { images, name, close: images.close };
+  if (scheme === "oci") return { images: await openOciLayout(resolve(path), options), name, close: nothing };
+  const { stdin, ...call } = options;
+  const images =
+    path === "-" && stdin !== undefined
+      ? await spooled(stdin, (file) => openArchive(scheme, file, call), call)
+      : await openArchive(scheme, resolve(path), call);
+  if (scheme === "oci-archive") return { images, name, close: images.close };
+  const names = name === "" ? await images.names(call) : [name];
+  return { images, name, names: names.map((each) => formatReference(parse(each))), close: images.close };
+}
+
+async function openArchive(
+  scheme: "oci-archive" | "docker-archive",
+  path: string,
+  options: CallOptions,
+): Promise<OciArchive | DockerArchive> {
+  return scheme === "oci-archive" ? openOciArchive(path, options) : openDockerArchive(path, options);
+}
+
+/** Opens a file of these bytes, which needs no name once it is open. */
+async function spooled<Opened>(
+  bytes: AsyncIterable<Uint8Array>,
+  open: (path: string) => Promise<Opened>,
+  { signal }: CallOptions,
+): Promise<Opened> {
+  const directory = await mkdtemp(join(tmpdir(), "lamella-archive-"));
+  try {
+    const path = join(directory, "archive.tar");
+    await writeFile(path, bytes, { signal });
+    return await open(path);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
 /**
@@ -73,9 +124,9 @@ export async function openDestination(
   }
   const { scheme, path, name } = location;
   if (scheme === "oci") {
-    return { images: await createOciLayout(path, options), name, commit: nothing, close: nothing };
+    return { images: await createOciLayout(resolve(path), options), name, commit: nothing, close: nothing };
   }
-  const images = await (scheme === "oci-archive" ? createOciArchive : createDockerArchive)(path, options);
+  const images = await (scheme === "oci-archive" ? createOciArchive : createDockerArchive)(resolve(path), options);
   return { images, name, commit: (commit) => images.commit(commit), close: async () => images[Symbol.asyncDispose]() };
 }
 
@@ -97,7 +148,7 @@ function parseLocation(text: string): Location {
   if (scheme !== undefined) {
     const [path = "", ...name] = text.slice(scheme.length + 1).split(":");
     if (path === "") throw new ImageStoreError("source_invalid", `cannot open ${text}: it names no file`);
-    return { scheme, path: resolve(path), name: name.join(":") };
+    return { scheme, path, name: name.join(":") };
   }
   if (OTHER_SCHEMES.some((other) => text.startsWith(`${other}:`))) {
     throw new ImageStoreError("source_unsupported", `cannot open ${text}: expected ${LOCATION_FORMS}`);

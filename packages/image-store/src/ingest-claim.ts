@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { readdir, readFile, readlink, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 
-import { digestAlgorithm, digestHex } from "@lamella/refs";
+import { digestAlgorithm, digestHex, isDigest } from "@lamella/refs";
 import type { Digest } from "@lamella/refs";
 
 import { isErrno } from "./durable.js";
@@ -44,12 +44,19 @@ function prefixOf(digest: Digest): string {
   return `${digestAlgorithm(digest)}-${digestHex(digest)}.`;
 }
 
-async function isAbandoned(directory: string, name: string): Promise<boolean> {
+/** Whether nobody works on a part any more. */
+export async function isAbandoned(directory: string, name: string): Promise<boolean> {
   const [, where, pid, released] = name.split(".");
   if (released === RELEASED) return true;
   if (where === (await place())) return !isAlive(Number(pid));
   const { mtimeMs } = await stat(join(directory, name)).catch(() => ({ mtimeMs: Date.now() }));
   return Date.now() - mtimeMs > FOREIGN_STALE_MS;
+}
+
+/** The blob that a part is of, where its name says so. */
+export function digestOfPart(name: string): Digest | undefined {
+  const digest = name.split(".", 1)[0]?.replace("-", ":") ?? "";
+  return isDigest(digest) ? digest : undefined;
 }
 
 /** A part that its own process has let go of, in good order. */

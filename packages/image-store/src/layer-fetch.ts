@@ -7,6 +7,7 @@ import { LamellaError, verifyContent } from "@lamella/refs";
 import type { CallOptions, Descriptor, Fetcher, RangeFetcher } from "@lamella/refs";
 
 import type { ContentStore } from "./content-store.js";
+import { ImageStoreError } from "./errors.js";
 import type { ImageLayer } from "./image.js";
 import type { Ingest } from "./ingest.js";
 
@@ -25,12 +26,12 @@ export async function readLayer(
 ): Promise<void> {
   const { directory, signal, progress } = work;
   const passing = counted(bytes, progress);
-  if (directory === undefined) {
-    for await (const chunk of passing) void chunk;
-    return;
+  if (directory !== undefined) {
+    await mkdir(dirname(directory), { recursive: true });
+    await writeLayer(directory, decompress(passing, { mediaType: descriptor.mediaType, signal }), { diffID, signal });
   }
-  await mkdir(dirname(directory), { recursive: true });
-  await writeLayer(directory, decompress(passing, { mediaType: descriptor.mediaType, signal }), { diffID, signal });
+  // all of it unless the archive was made, or it is there by now, made by another pull
+  for await (const chunk of passing) void chunk;
 }
 
 /**
@@ -46,8 +47,14 @@ export async function fetchLayer(
   const { digest } = layer.descriptor;
   const ingest = await content.ingest(digest);
   const resumed = ingest.size > 0;
+  let isWhole = false;
+  async function* verified(): AsyncGenerator<Uint8Array> {
+    yield* throughIngest(ingest, source, layer.descriptor, work);
+    isWhole = true;
+  }
   try {
-    await readLayer(throughIngest(ingest, source, layer.descriptor, work), layer, work);
+    await readLayer(verified(), layer, work);
+    if (!isWhole) throw new ImageStoreError("store_invalid", `cannot keep blob ${digest}: it was not read to its end`);
     await ingest.commit(digest);
   } catch (error) {
     const stopped = work.signal?.aborted === true;

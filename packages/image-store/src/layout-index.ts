@@ -1,60 +1,105 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 
-import { addToLayoutIndex, removeFromLayoutIndex } from "@lamella/oci-client";
-import { isDigest, parseIndex } from "@lamella/refs";
-import type { CallOptions, Descriptor, Resolver } from "@lamella/refs";
+import { isDigest, OCI_INDEX, parseIndex } from "@lamella/refs";
+import type { Descriptor } from "@lamella/refs";
 
+import { isTagName } from "./database/tags.js";
 import { isErrno, replaceFile } from "./durable.js";
 import { ImageStoreError } from "./errors.js";
 
 const NAME = "org.opencontainers.image.ref.name";
-/** The names of a store: `index.json` of its OCI layout (image-spec, image-layout.md), each name once. */
-export interface LayoutIndex extends Resolver {
-  /** By name, as they stand now. */
-  list(options?: CallOptions): Promise<ReadonlyMap<string, Descriptor>>;
-  /** Sets a name, atomically; other names are left alone, whoever sets them at the same time. Throws `busy`, an `OciClientError`. */
-  set(name: string, descriptor: Descriptor, options?: CallOptions): Promise<void>;
-  /** Removes a name; one that is not there is a success. */
-  remove(name: string, options?: CallOptions): Promise<void>;
+/** Beyond 100,000 names. */
+const MAX_INDEX_BYTES = 64 << 20;
+/** As many as one parsed index may have at least. */
+const MANIFESTS_AT_ONCE = 1000;
+
+/*
+ * index.json { manifests: [ descriptor + annotation ref.name, … ] }    made out of the tags; other tools read it, and may add to it
+ *
+ * A name that is a digest has no annotation: the layout lists the manifest without a name.
+ */
+
+/** A manifest or an index that an `index.json` lists. */
+export interface ListedManifest {
+  readonly name: string;
+  readonly descriptor: Descriptor;
 }
 
-export async function createLayoutIndex(directory: string): Promise<LayoutIndex> {
-  const path = join(directory, "index.json");
-  const layout = join(directory, "oci-layout");
-  const version = await readIfThere(layout);
-  if (version === undefined)
-    await replaceFile(`${layout}.tmp-${process.pid}`, layout, '{"imageLayoutVersion":"1.0.0"}\n');
-  else checkVersion(directory, version);
+/** Makes the file `oci-layout` (image-spec, image-layout.md), or checks the one that is there. @throws {ImageStoreError} `store_invalid` */
+export async function makeLayoutFile(directory: string): Promise<void> {
+  const path = join(directory, "oci-layout");
+  const found = await readIfThere(path);
+  if (found === undefined) return replaceFile(`${path}.tmp-${process.pid}`, path, '{"imageLayoutVersion":"1.0.0"}\n');
+  const text = new TextDecoder().decode(found);
+  if (/^\s*\{[^}]*"imageLayoutVersion"\s*:\s*"1\.0\.0"/.test(text)) return;
+  throw new ImageStoreError("store_invalid", `cannot open ${directory}: oci-layout is not of version 1.0.0`);
+}
 
-  async function read(): Promise<Descriptor[]> {
-    const text = await readIfThere(path);
-    return text === undefined ? [] : [...parseIndex(text).manifests];
+/**
+ * What an `index.json` lists, each name once. Manifests without a name, with one that no image can have, or with one that another
+ * has, as those of several platforms may, go by their digests. Undefined where there is no file.
+ *
+ * @throws {RefsError} `document_invalid`
+ * @throws {ImageStoreError} `store_invalid` for a file that is too large
+ */
+export async function readLayoutIndex(path: string): Promise<ListedManifest[] | undefined> {
+  const bytes = await readIfThere(path);
+  if (bytes === undefined) return undefined;
+  if (bytes.length > MAX_INDEX_BYTES) {
+    throw new ImageStoreError("store_invalid", `cannot read ${path}: it is larger than ${MAX_INDEX_BYTES} bytes`);
   }
+  const listed = new Map<string, Descriptor>();
+  for (const { annotations = {}, ...descriptor } of parseManifests(bytes)) {
+    const { [NAME]: name = "", ...others } = annotations;
+    const key = isTagName(name) && !listed.has(name) ? name : descriptor.digest;
+    listed.set(key, Object.keys(others).length > 0 ? { ...descriptor, annotations: others } : descriptor);
+  }
+  return [...listed].map(([name, descriptor]) => ({ name, descriptor }));
+}
 
-  const nameOf = (descriptor: Descriptor): string | undefined => descriptor.annotations?.[NAME];
-  const index: LayoutIndex = {
-    async list(options = {}) {
-      options.signal?.throwIfAborted();
-      const named = (await read()).map((descriptor) => [nameOf(descriptor), descriptor] as const);
-      return new Map(named.filter((pair): pair is [string, Descriptor] => pair[0] !== undefined));
-    },
-    async resolve(name, options) {
-      const names = await index.list(options);
-      const found = isDigest(name) ? [...names.values()].find(({ digest }) => digest === name) : names.get(name);
-      if (found === undefined) throw new ImageStoreError("not_found", `cannot resolve ${name}: not in the store`);
-      return found;
-    },
-    async set(name, descriptor, options = {}) {
-      options.signal?.throwIfAborted();
-      await addToLayoutIndex(directory, { name, descriptor }, options);
-    },
-    async remove(name, options = {}) {
-      options.signal?.throwIfAborted();
-      await removeFromLayoutIndex(directory, name, options);
-    },
-  };
-  return index;
+/** An index of a store may have more manifests than one that comes from elsewhere, so it is checked in parts. */
+function parseManifests(bytes: Uint8Array): Descriptor[] {
+  const text = new TextDecoder().decode(bytes);
+  let manifests: unknown;
+  try {
+    manifests = (JSON.parse(text) as { manifests?: unknown } | null)?.manifests;
+  } catch {
+    manifests = undefined;
+  }
+  if (!Array.isArray(manifests)) return [...parseIndex(bytes).manifests];
+  const parsed: Descriptor[] = [];
+  for (let at = 0; at < manifests.length; at += MANIFESTS_AT_ONCE) {
+    const part = { schemaVersion: 2, manifests: manifests.slice(at, at + MANIFESTS_AT_ONCE) as unknown[] };
+    parsed.push(...parseIndex(new TextEncoder().encode(JSON.stringify(part))).manifests);
+  }
+  return parsed;
+}
+
+/** Replaces an `index.json`. Descriptors come as their JSON, as there may be many. */
+export async function writeLayoutIndex(
+  path: string,
+  manifests: readonly { readonly name: string; readonly descriptor: string }[],
+): Promise<void> {
+  const entries = manifests.map(({ name, descriptor }) => (isDigest(name) ? descriptor : named(descriptor, name)));
+  const text = `{"schemaVersion":2,"mediaType":"${OCI_INDEX}","manifests":[${entries.join(",")}]}\n`;
+  await replaceFile(`${path}.tmp-${process.pid}`, path, text);
+}
+
+function named(descriptor: string, name: string): string {
+  const { annotations, ...others } = JSON.parse(descriptor) as Descriptor;
+  return JSON.stringify({ ...others, annotations: { ...annotations, [NAME]: name } });
+}
+
+/** Tells one writing of a file from every other; undefined where there is none. */
+export async function fileIdentity(path: string): Promise<string | undefined> {
+  try {
+    const { ino, size, mtimeNs } = await stat(path, { bigint: true });
+    return `${ino}:${size}:${mtimeNs}`;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
 }
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {
@@ -64,10 +109,4 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
     if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   }
-}
-
-function checkVersion(directory: string, file: Uint8Array): void {
-  const text = new TextDecoder().decode(file);
-  if (/^\s*\{[^}]*"imageLayoutVersion"\s*:\s*"1\.0\.0"/.test(text)) return;
-  throw new ImageStoreError("store_invalid", `cannot open ${directory}: oci-layout is not of version 1.0.0`);
 }

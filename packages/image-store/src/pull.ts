@@ -3,21 +3,37 @@ import { join } from "node:path";
 
 import { LayerFormatError } from "@lamella/layer-format";
 import { openLayer } from "@lamella/layer-format/node";
-import { digestHex } from "@lamella/refs";
+import type { ReadDocument } from "@lamella/oci-client";
+import { collectContent, digestHex, MAX_DOCUMENT_BYTES } from "@lamella/refs";
 import type { CallOptions, Descriptor, Digest, Fetcher, ImageSource, Platform } from "@lamella/refs";
 import PQueue from "p-queue";
 
 import type { ContentStore } from "./content-store.js";
+import type { TagScope } from "./database/schema.js";
+import { checkTag } from "./database/tags.js";
 import { isErrno } from "./durable.js";
+import { ImageStoreError } from "./errors.js";
+import type { ImageStore } from "./image-store.js";
 import { readImage } from "./image.js";
 import type { Image, ImageLayer } from "./image.js";
 import { fetchLayer, readLayer } from "./layer-fetch.js";
+import type { Lease, LeaseItem } from "./lease.js";
 import type { LayerProgress, OnProgress } from "./progress.js";
 
 export interface PullOptions extends CallOptions {
   platform: Platform;
   /** Keeps the image under this name, blobs and all. Without it only what reading its tree needs is kept. */
   name?: string | undefined;
+  /** `registry`: the name is what a registry has under it, and moves none of the user's. `local` by default. */
+  scope?: TagScope | undefined;
+  /** Refuses a name that stands for something else already, with `name_taken`. */
+  onlyIfFree?: boolean | undefined;
+  /** Holds what was brought until it ends, which an image without a name needs to be read. By default: until this call ends. */
+  lease?: Lease | undefined;
+  /** Keeps the blobs of an image without a name too, for a caller who records it before `lease` ends. */
+  keepBlobs?: boolean | undefined;
+  /** Told what is going to be brought, once it is held and before any layer of it is. Rejecting ends the pull. */
+  onImage?: ((image: Image) => Promise<void>) | undefined;
   onProgress?: OnProgress | undefined;
   /** Layers under way at once; 3 by default, as containerd and Docker have it. */
   concurrency?: number | undefined;
@@ -25,33 +41,75 @@ export interface PullOptions extends CallOptions {
 
 /**
  * Brings an image into the store. Every layer goes through in one pass: fetched, its digest verified, inflated, its diffID
- * verified, indexed. What is there is not fetched again; the name is set last, so that a named image is always whole.
+ * verified, indexed. What is there is not fetched again; the image is recorded and named last, in one transaction, so that one that
+ * is listed is always whole.
+ *
+ * @throws {ImageStoreError} `not_image`, `name_taken`, `name_invalid`; what the source and the parsers throw comes through as it is
  */
 export async function pullImage(
-  content: ContentStore,
+  store: ImageStore,
   source: ImageSource,
   target: string,
   options: PullOptions,
 ): Promise<Image> {
+  const { name, lease, scope = "local", onlyIfFree } = options;
   const root = await source.resolve(target, options);
-  const image = await readImage(keeping(content, source), root, options);
+  if (name !== undefined) {
+    await store.database.read((queries) => checkTag(queries, { name, descriptor: root, scope, onlyIfFree }), options);
+  }
+  const documents = new Map<Digest, ReadDocument>();
+  const image = await readImage(remembering(store.content, source, documents), root, options);
+  const { keepBlobs = name !== undefined } = options;
+  const items = leaseItems(image, keepBlobs);
+  const bring = async (): Promise<void> => {
+    await options.onImage?.(image);
+    await bringImage(store, source, { image, documents }, { ...options, keepBlobs });
+  };
+  if (lease === undefined) await store.lease(`pull ${name ?? root.digest}`, items, bring, options);
+  else {
+    await lease.add(items, options);
+    await bring();
+  }
+  return image;
+}
+
+function leaseItems({ root, descriptor, manifest, layers }: Image, keepBlobs: boolean): LeaseItem[] {
+  const blobs = [root, descriptor, manifest.config, ...manifest.layers];
+  const archives = layers.map(({ diffID }) => ({ kind: "layer", ref: diffID }) as const);
+  if (!keepBlobs) return archives;
+  return [...archives, ...blobs.map(({ digest }) => ({ kind: "blob", ref: digest }) as const)];
+}
+
+interface ReadImage {
+  readonly image: Image;
+  /** What has led to it, and its config. */
+  readonly documents: ReadonlyMap<Digest, ReadDocument>;
+}
+
+async function bringImage(
+  store: ImageStore,
+  source: ImageSource,
+  { image, documents }: ReadImage,
+  options: PullOptions & { keepBlobs: boolean },
+): Promise<void> {
+  const { content } = store;
   const failed = new AbortController();
   const signal = AbortSignal.any([failed.signal, ...(options.signal === undefined ? [] : [options.signal])]);
   const queue = new PQueue({ concurrency: options.concurrency ?? 3 });
-  const keepBlobs = options.name !== undefined;
   const layers = [...new Map(image.layers.map((layer) => [layer.diffID, layer])).values()];
   for (const { descriptor } of layers) report(options.onProgress, descriptor, "waiting", 0);
   try {
-    await queue.addAll(
-      layers.map((layer) => () => bringLayer(content, source, layer, { ...options, keepBlobs, signal })),
-    );
+    await queue.addAll(layers.map((layer) => () => bringLayer(content, source, layer, { ...options, signal })));
   } catch (error) {
     failed.abort(error);
     await queue.onIdle();
     throw error;
   }
-  if (options.name !== undefined) await content.names.set(options.name, root, options);
-  return image;
+  if (!options.keepBlobs) return;
+  for (const { descriptor, bytes } of documents.values()) await content.push(descriptor, once(bytes), options);
+  const { name, scope, onlyIfFree } = options;
+  if (name === undefined) return;
+  await store.record(image, { name, scope, onlyIfFree, signal: options.signal });
 }
 
 /** Where the index and contents of a layer are, whether or not it is there. */
@@ -94,16 +152,27 @@ async function hasLayer(directory: string, options: CallOptions): Promise<boolea
   }
 }
 
-/** Documents are read from the store where it has them, and kept where it has not. */
-function keeping(content: ContentStore, source: Fetcher): Fetcher {
+/** Documents are read from the store where it has them. They are not kept before a lease holds them. */
+function remembering(content: ContentStore, source: Fetcher, documents: Map<Digest, ReadDocument>): Fetcher {
   return {
     async *fetch(descriptor, options) {
-      if ((await content.stat(descriptor.digest, options)) !== descriptor.size) {
-        await content.push(descriptor, source.fetch(descriptor, options), options);
-      }
-      yield* content.fetch(descriptor, options);
+      const { digest, size } = descriptor;
+      const read = (from: Fetcher): Promise<Uint8Array> =>
+        collectContent(descriptor, from.fetch(descriptor, options), MAX_DOCUMENT_BYTES, options);
+      const isThere = (await content.stat(digest, options)) === size;
+      const bytes = await read(isThere ? content : source).catch((error: unknown) => {
+        // no lease holds it yet
+        if (isThere && error instanceof ImageStoreError && error.code === "not_found") return read(source);
+        throw error;
+      });
+      documents.set(digest, { descriptor, bytes });
+      yield bytes;
     },
   };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 function report(

@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -12,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
-import { digestOf, OCI_LAYER_TAR, OCI_MANIFEST } from "@lamella/refs";
+import { digestOf, OCI_LAYER_TAR } from "@lamella/refs";
 import type { Descriptor } from "@lamella/refs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
@@ -45,6 +46,11 @@ describe("the content store", () => {
     expect(JSON.parse(readFileSync(join(directory, "oci-layout"), "utf8"))).toEqual({ imageLayoutVersion: "1.0.0" });
   });
 
+  it("is refused where the layout is of another version", async () => {
+    writeFileSync(join(directory, "oci-layout"), '{"imageLayoutVersion":"2.0.0"}');
+    await expect(openContentStore(directory)).rejects.toMatchObject({ code: "store_invalid" });
+  });
+
   it("gives back what was pushed, under its digest", async () => {
     await store.push(hello, chunks(HELLO.subarray(0, 2), HELLO.subarray(2)));
     expect(await store.stat(hello.digest)).toBe(5);
@@ -58,6 +64,20 @@ describe("the content store", () => {
     });
     expect(await store.stat(hello.digest)).toBeUndefined();
     expect(readdirSync(join(directory, "ingest"))).toEqual([]);
+  });
+
+  it("makes a blob young that somebody found: by touch(), or by pushing it again", async () => {
+    expect(await store.touch(hello.digest)).toBeUndefined();
+    await store.push(hello, chunks(HELLO));
+    const path = store.blobPath(hello.digest);
+    for (const find of [() => store.touch(hello.digest), () => store.push(hello, chunks(HELLO))]) {
+      utimesSync(path, 1, 1);
+      await find();
+      expect(Date.now() - statSync(path).mtimeMs).toBeLessThan(60_000);
+    }
+    expect(await store.touch(hello.digest)).toBe(5);
+    const reason = new Error("enough");
+    await expect(store.touch(hello.digest, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 
   it("does not read the source of a blob that is there", async () => {
@@ -90,7 +110,6 @@ describe("the content store", () => {
 
   it("reports what it does not have", async () => {
     await expect(text(store.fetch(hello))).rejects.toMatchObject({ code: "not_found" });
-    await expect(store.resolve("nothing")).rejects.toMatchObject({ code: "not_found" });
   });
 
   it("lists and removes blobs, twice if asked", async () => {
@@ -117,52 +136,5 @@ describe("the content store", () => {
     await expect(text(store.fetch(hello, { signal }))).rejects.toThrow("enough");
     await expect(store.stat(hello.digest, { signal })).rejects.toThrow("enough");
     await expect(openContentStore(directory, { signal })).rejects.toThrow("enough");
-  });
-});
-
-describe("the names of a store", () => {
-  const manifest: Descriptor = { mediaType: OCI_MANIFEST, digest: hello.digest, size: 5 };
-
-  it("are kept in index.json, each once", async () => {
-    await store.names.set("docker.io/library/a:1", manifest);
-    await store.names.set("docker.io/library/a:1", { ...manifest, size: 6 });
-    const index = JSON.parse(readFileSync(join(directory, "index.json"), "utf8"));
-    expect(index.manifests).toEqual([
-      { ...manifest, size: 6, annotations: { "org.opencontainers.image.ref.name": "docker.io/library/a:1" } },
-    ]);
-  });
-
-  it("resolve by name and by digest", async () => {
-    await store.names.set("a", manifest);
-    expect(await store.resolve("a")).toMatchObject(manifest);
-    expect(await store.resolve(manifest.digest)).toMatchObject(manifest);
-  });
-
-  it("leave each other alone, set at once by several stores over one directory", async () => {
-    const stores = await Promise.all(Array.from({ length: 4 }, () => openContentStore(directory)));
-    await Promise.all(
-      stores.flatMap((each, s) => Array.from({ length: 5 }, (_, n) => each.names.set(`name-${s}-${n}`, manifest))),
-    );
-    expect((await store.names.list()).size).toBe(20);
-  });
-
-  it("can be removed, also when they are not there", async () => {
-    await store.names.set("a", manifest);
-    await store.names.remove("a");
-    await store.names.remove("a");
-    expect(await store.names.list()).toEqual(new Map());
-  });
-
-  it("survive a lock that a dead process left behind", async () => {
-    const lock = join(directory, "index.json.lock");
-    writeFileSync(lock, "");
-    utimesSync(lock, new Date(Date.now() - 60_000), new Date(Date.now() - 60_000));
-    await store.names.set("a", manifest);
-    expect(await store.resolve("a")).toMatchObject(manifest);
-  });
-
-  it("are refused where the layout is of another version", async () => {
-    writeFileSync(join(directory, "oci-layout"), '{"imageLayoutVersion":"2.0.0"}');
-    await expect(openContentStore(directory)).rejects.toMatchObject({ code: "store_invalid" });
   });
 });

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import type { Descriptor } from "@lamella/refs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import { openContentStore } from "../src/content-store.js";
-import type { ContentStore } from "../src/content-store.js";
+import { openImageStore } from "../src/image-store.js";
+import type { ImageStore } from "../src/image-store.js";
 import { openImageTree } from "../src/image-tree.js";
 import type { Image } from "../src/image.js";
 import type { LayerProgress } from "../src/progress.js";
@@ -19,17 +19,20 @@ const platform = { os: "linux", architecture: "amd64" };
 const NAME = "example.com/sample:latest";
 
 let directory = "";
-let store: ContentStore;
+let store: ImageStore;
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "pull-"));
-  store = await openContentStore(directory);
+  store = await openImageStore(directory);
 });
-afterEach(() => rmSync(directory, { recursive: true }));
+afterEach(async () => {
+  await store[Symbol.asyncDispose]();
+  rmSync(directory, { recursive: true });
+});
 
 const pull = (source: SampleSource): Promise<Image> => pullImage(store, source, "latest", { platform, name: NAME });
 
 async function readFiles(image: Image): Promise<Record<string, string>> {
-  const tree = await openImageTree(store, image);
+  const tree = await openImageTree(store.content, image);
   const files: Record<string, string> = {};
   try {
     for await (const entry of tree.entries()) {
@@ -95,8 +98,8 @@ describe("pullImage()", () => {
     const source = await sampleSource();
     const image = await pullImage(store, source, "latest", { platform });
     expect(await readFiles(image)).toEqual({ "etc/hello": "hello\n" });
-    expect(await store.stat(source.layers[0]!.digest)).toBeUndefined();
-    expect((await store.names.list()).size).toBe(0);
+    expect(await store.content.stat(source.layers[0]!.digest)).toBeUndefined();
+    expect(await store.tags()).toEqual([]);
   });
 
   it("refuses a layer that is not its digest and keeps nothing of it", async () => {
@@ -107,13 +110,13 @@ describe("pullImage()", () => {
     bytes[4] = 1;
     source.blobs.set(layer!.digest, bytes);
     await expect(pull(source)).rejects.toMatchObject({ code: "digest_mismatch" });
-    expectNothingOf(source);
+    await expectNothingOf(source);
   });
 
   it("refuses a tar that is not its diffID and keeps nothing of it", async () => {
     const source = await sampleSource({ wrongDiffIDs: true });
     await expect(pull(source)).rejects.toMatchObject({ code: "digest_mismatch" });
-    expectNothingOf(source);
+    await expectNothingOf(source);
   });
 
   it("makes a layer archive that went bad anew from the blob", async () => {
@@ -161,8 +164,8 @@ describe("pullImage()", () => {
   it("stops when it is told to and shows nothing half done", async () => {
     const source = await sampleSource({ layers: LONG });
     await expectStopped(source);
-    expect(existsSync(store.blobPath(source.layers[0]!.digest))).toBe(false);
-    expect(existsSync(join(directory, "index.json"))).toBe(false);
+    expect(existsSync(store.content.blobPath(source.layers[0]!.digest))).toBe(false);
+    expect(await store.tags()).toEqual([]);
     expect(readdirSync(join(directory, "layers"))).toEqual([]);
   });
 
@@ -201,12 +204,12 @@ describe("pullImage()", () => {
     await expect(pulling).rejects.toThrow("enough");
   }
 
-  function expectNothingOf(source: SampleSource): void {
-    expect(existsSync(store.blobPath(source.layers[0]!.digest))).toBe(false);
+  async function expectNothingOf(source: SampleSource): Promise<void> {
+    expect(existsSync(store.content.blobPath(source.layers[0]!.digest))).toBe(false);
     const refused = source.layers[0]!.digest.replace(":", "-");
     expect(readdirSync(join(directory, "ingest")).filter((name) => name.startsWith(refused))).toEqual([]);
     const layers = join(directory, "layers");
     expect((existsSync(layers) ? readdirSync(layers) : []).filter((name) => name.includes("tmp"))).toEqual([]);
-    expect(existsSync(join(directory, "index.json"))).toBe(false);
+    expect(await store.tags()).toEqual([]);
   }
 });

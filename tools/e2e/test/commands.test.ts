@@ -55,9 +55,9 @@ describe("lamella", () => {
   it("pull keeps an image of an archive under the name that it is given", async () => {
     const archive = join(work, "sample.tar");
     await stdout("copy", source, `docker-archive:${archive}:sample:latest`);
-    expect(await lamella(["pull", `docker-archive:${archive}`, "--root", join(work, "root")])).toMatchObject({
-      status: 2,
-    });
+    const nameless = `oci-archive:${join(work, "nameless.tar")}`;
+    await stdout("copy", source, nameless);
+    expect(await lamella(["pull", nameless, "--root", join(work, "root")])).toMatchObject({ status: 2 });
     const root = join(work, "import-root");
     const run = await lamella([
       "pull",

@@ -17,6 +17,7 @@ export interface Run {
 
 export interface RunOptions {
   env?: NodeJS.ProcessEnv;
+  stdin?: Uint8Array | undefined;
   /** Resolves when the process shall be interrupted, as Ctrl-C does it. */
   interrupt?: Promise<unknown>;
   /** Resolves when the process shall be killed, as power is cut. */
@@ -28,13 +29,15 @@ export interface RunOptions {
 /** Runs the command as it is shipped. */
 export async function lamella(
   args: readonly string[],
-  { env = {}, interrupt, kill, uid }: RunOptions = {},
+  { env = {}, stdin, interrupt, kill, uid }: RunOptions = {},
 ): Promise<Run> {
   const child = spawn(process.execPath, [CLI, ...args], {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
     env: { ...process.env, ...env },
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
+  // a command that reads none of it may be gone before all of it is written
+  child.stdin.on("error", () => {}).end(stdin);
   void interrupt?.then(() => child.kill("SIGINT"));
   void kill?.then(() => child.kill("SIGKILL"));
   const output = Promise.all([text(child.stdout), text(child.stderr)]);

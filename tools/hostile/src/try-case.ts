@@ -34,7 +34,7 @@ const TIME_LIMIT_SECONDS = 20;
 
 /** One that is read by mounting it, and one whose contents are easily read here. */
 const FORMATS: readonly Format[] = ["ext4", "cpio"];
-const STORE_FILES = new Set(["oci-layout", "index.json"]);
+const STORE_FILES = new Set(["oci-layout", "index.json", "lamella.db", "lamella.db-wal", "lamella.db-shm"]);
 
 /** Runs the command on one case, in a sandbox of its own, and judges all that came of it. */
 export async function tryCase(each: HostileCase, options: TryOptions): Promise<Verdict> {

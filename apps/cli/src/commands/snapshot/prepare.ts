@@ -55,19 +55,20 @@ async function run(
   }
   if (parent !== undefined)
     throw new LamellaError("option_invalid", "cannot use --image with a parent: the image is the parent");
-  await withSession(options, async ({ bring, signal }) => {
-    const { image, content, reference } = await bring(source);
-    const applier: Applier = {
-      ...createApplier(content),
-      archive: async (diffID) => layerDirectory(content, diffID),
-    };
-    await withOpenSnapshots(options, { signal }, async (snapshotter) => {
-      const top =
-        image.layers.length === 0 ? undefined : await applyLayers(image.layers, snapshotter, applier, { signal });
-      const remembered = imageLabels(reference ?? source, { image, platform: options.platform });
-      await make(snapshotter, { kind, key, parent: top, labels: { ...remembered, ...labels }, signal, options });
-    });
-  });
+  await withSession(options, ({ withImage, signal }) =>
+    withImage(source, async ({ image, store: { content }, reference }) => {
+      const applier: Applier = {
+        ...createApplier(content),
+        archive: async (diffID) => layerDirectory(content, diffID),
+      };
+      await withOpenSnapshots(options, { signal }, async (snapshotter) => {
+        const top =
+          image.layers.length === 0 ? undefined : await applyLayers(image.layers, snapshotter, applier, { signal });
+        const remembered = imageLabels(reference ?? source, { image, platform: options.platform });
+        await make(snapshotter, { kind, key, parent: top, labels: { ...remembered, ...labels }, signal, options });
+      });
+    }),
+  );
 }
 
 interface Making {
