@@ -50,7 +50,7 @@ export interface BuildQueue extends QueueState, AsyncDisposable {
   idle(): Promise<void>;
 }
 
-export interface EnqueueOptions extends CallOptions {
+interface EnqueueOptions extends CallOptions {
   /** The ready builds that are to be made again; all by default. */
   stale?: readonly BuildAttempt[] | undefined;
 }
