@@ -1,6 +1,7 @@
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, extname, join, basename } from "node:path";
+import { basename, dirname, extname, join, resolve } from "node:path";
 
 import { build } from "esbuild";
 
@@ -22,7 +23,7 @@ export async function bundle(outfile, { splitting = false, replacements = {} } =
     outExtension: { ".js": extname(outfile) },
     chunkNames: "chunks/[name]-[hash]",
     splitting,
-    plugins: [replace(replacements)],
+    plugins: [replace(replacements), pastIndexes()],
     bundle: true,
     platform: "node",
     target: "node20.19",
@@ -48,6 +49,64 @@ function replace(replacements) {
       );
     },
   };
+}
+
+/**
+ * Leads what is imported from our packages to the files that have it. Through a package's index, esbuild takes all that the index names for
+ * needed wherever any of it is, and makes one chunk of all of it.
+ */
+function pastIndexes() {
+  return {
+    name: "past-indexes",
+    setup({ onLoad, resolve: find }) {
+      onLoad({ filter: /\/dist\/.*\.js$/ }, async ({ path }) => {
+        if (path.includes("/node_modules/")) return undefined;
+        const text = await readFile(path, "utf8");
+        const parts = [];
+        let end = 0;
+        for (const { 0: statement, 1: names, 2: from, index } of text.matchAll(OUR_IMPORT)) {
+          const { path: file } = await find(from, { kind: "import-statement", resolveDir: dirname(path) });
+          const imports = await Promise.all(listed(names).map((name) => importOf(name, { file, from })));
+          parts.push(text.slice(end, index), ...imports);
+          end = index + statement.length;
+        }
+        return { contents: parts.join("") + text.slice(end), loader: "js", resolveDir: dirname(path) };
+      });
+    },
+  };
+}
+
+const OUR_IMPORT = /^import \{([^}]+)\} from "(@lamella\/[^"]+)";$/gm;
+const RE_EXPORT = /^export (?:\{([^}]+)\}|\*) from "(\.[^"]+)";$/gm;
+
+/** `a, b as c` as pairs of the name there and the name here. */
+function listed(names) {
+  return names
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "")
+    .map((name) => name.split(" as "))
+    .map(([there, here = there]) => ({ there, here }));
+}
+
+async function importOf({ there, here }, { file, from }) {
+  const found = (await exporter(file, there)) ?? { file: from, name: there };
+  return `import { ${found.name} as ${here} } from ${JSON.stringify(found.file)};`;
+}
+
+/** The file that an index has a name from, and what it is called there; undefined for what the index has from elsewhere or by itself. */
+async function exporter(index, name) {
+  for (const { 1: names, 2: from } of (await readFile(index, "utf8")).matchAll(RE_EXPORT)) {
+    const file = resolve(dirname(index), from);
+    if (names === undefined) {
+      const found = await exporter(file, name);
+      if (found !== undefined) return found;
+      continue;
+    }
+    const export_ = listed(names).find(({ here }) => here === name);
+    if (export_ !== undefined) return (await exporter(file, export_.there)) ?? { file, name: export_.there };
+  }
+  return undefined;
 }
 
 /**

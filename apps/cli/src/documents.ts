@@ -1,4 +1,4 @@
-import { openSource, readImage } from "@lamella/image-store";
+import { readImage } from "@lamella/image-store";
 import type { Image } from "@lamella/image-store";
 import type { CopySource } from "@lamella/oci-client";
 import { collectContent, MAX_DOCUMENT_BYTES } from "@lamella/refs";
@@ -6,6 +6,7 @@ import type { CallOptions, Descriptor, Platform } from "@lamella/refs";
 
 import type { GlobalOptions } from "./options.js";
 import { withRegistries } from "./registry-session.js";
+import { withSource } from "./source-session.js";
 
 /** An image that is looked at without being pulled. */
 export interface SeenImage {
@@ -22,14 +23,10 @@ export async function withImage(
   options: GlobalOptions,
   use: (image: SeenImage) => Promise<void>,
 ): Promise<void> {
-  await withRegistries(options, async ({ client, signal }) => {
-    const source = await openSource(text, client, { signal });
-    try {
-      await use(await see(source, { signal }));
-    } finally {
-      await source.close();
-    }
-  });
+  const { root } = options;
+  await withRegistries(options, ({ client, signal }) =>
+    withSource(text, { client, root, signal }, async (source) => use(await see(source, { signal }))),
+  );
 }
 
 async function see({ images, name }: CopySource, options: CallOptions): Promise<SeenImage> {

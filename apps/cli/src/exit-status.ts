@@ -35,6 +35,11 @@ const BY_CODE: Readonly<Record<string, number>> = {
   source_invalid: EXIT.usage,
   source_unsupported: EXIT.usage,
   invalid_argument: EXIT.usage,
+  reference_empty: EXIT.usage,
+  reference_format: EXIT.usage,
+  reference_uppercase: EXIT.usage,
+  reference_too_long: EXIT.usage,
+  reference_tag: EXIT.usage,
   not_found: EXIT.notFound,
   platform_unavailable: EXIT.notFound,
   config_invalid: EXIT.usage,
@@ -69,6 +74,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   timeout: EXIT.network,
   rate_limited: EXIT.network,
   no_space: EXIT.noSpace,
+  quota_exceeded: EXIT.noSpace,
   busy: EXIT.busy,
 };
 

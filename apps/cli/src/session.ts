@@ -4,6 +4,7 @@ import type { FileTree } from "@lamella/layer-format";
 import type { RegistryClient } from "@lamella/oci-client";
 import { LamellaError } from "@lamella/refs";
 
+import { isLocalName } from "./local-name.js";
 import type { GlobalOptions } from "./options.js";
 import { showProgress } from "./progress.js";
 import { withRegistries } from "./registry-session.js";
@@ -75,8 +76,7 @@ function createSession(
     const source = await openSource(text, client, { signal, stdin: process.stdin });
     const name = source.reference;
     if (name === undefined) return source;
-    const [tag] = await store.tags({ prefix: name, limit: 1, scope: "local" }, { signal });
-    if (tag?.name !== name) return source;
+    if (!(await isLocalName(store, name, { signal }))) return source;
     await source.close();
     return { images: store, name, close: async () => {} };
   }

@@ -51,10 +51,12 @@ async function orStorageFull<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+const NO_ROOM = new Set(["ENOSPC", "EDQUOT", "no_space"]);
+
 function isForWantOfRoom(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  const code = "code" in error ? error.code : undefined;
-  return code === "ENOSPC" || code === "EDQUOT" || isForWantOfRoom(error.cause);
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  return NO_ROOM.has(code) || isForWantOfRoom(error.cause);
 }
 
 /** Every normalised image reference begins with a host, which has a dot or a colon or is `localhost`. */
@@ -73,7 +75,7 @@ function storeManifests(store: ImageStore): ManifestStorage {
       for (const reference of tag === undefined ? [manifest.digest] : [manifest.digest, tag]) {
         const known = await resolve(repository, reference, { signal });
         if (known?.digest === manifest.digest) continue;
-        await store.tag(nameOf(repository, reference), manifest, { signal });
+        await orStorageFull(() => store.tag(nameOf(repository, reference), manifest, { signal }));
       }
     },
     async delete(repository, reference, call) {

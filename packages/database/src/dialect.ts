@@ -26,7 +26,7 @@ function driver(connection: SqliteConnection, file: string): Driver {
     commitTransaction: async () => {},
     rollbackTransaction: async () => {},
     releaseConnection: async () => {},
-    destroy: async () => {},
+    destroy: async () => queries.forget(),
   };
 }
 
@@ -67,6 +67,11 @@ class Queries implements DatabaseConnection {
     }
   }
 
+  /** A statement that somebody could still use keeps its connection, with its files and locks, even if that was closed. */
+  forget(): void {
+    this.#prepared.clear();
+  }
+
   #prepare(sql: string): Statement {
     const statement = this.#prepared.get(sql) ?? this.#connection.prepare(sql);
     this.#prepared.delete(sql);
@@ -84,7 +89,7 @@ class Queries implements DatabaseConnection {
     try {
       return query();
     } catch (error) {
-      throw sqliteError(error, `query database ${JSON.stringify(this.#file)}`);
+      throw sqliteError(error, "query", this.#file);
     }
   }
 }

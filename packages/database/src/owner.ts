@@ -1,5 +1,8 @@
 import { readFileSync, readlinkSync } from "node:fs";
 
+import { DatabaseError } from "./errors.js";
+import { isTooManyFiles, TOO_MANY_FILES } from "./open-files.js";
+
 /*
  * boot ":" namespaces ":" pid ":" start          a pid alone is given to another process sooner or later
  *
@@ -83,7 +86,11 @@ function procLink(path: string): string | undefined {
 function orUndefined<Result>(read: () => Result): Result | undefined {
   try {
     return read();
-  } catch {
+  } catch (error) {
+    // who this is would be told wrongly, and nobody would respect it
+    if (isTooManyFiles(error)) {
+      throw new DatabaseError("too_many_files", `cannot tell processes apart: ${TOO_MANY_FILES}`, { cause: error });
+    }
     return undefined;
   }
 }

@@ -56,7 +56,7 @@ export class Session<Schema> {
       return result;
     } catch (error) {
       this.#rollBack();
-      throw sqliteError(error, `${this.#options.access} database ${JSON.stringify(this.#file)}`);
+      throw sqliteError(error, this.#options.access, this.#file);
     } finally {
       end();
     }
@@ -66,6 +66,7 @@ export class Session<Schema> {
   async close(): Promise<void> {
     this.#closed = true;
     const end = await this.#turns.take();
+    await this.#kysely.destroy();
     if (this.#connection.isOpen) this.#connection.close();
     end();
   }
@@ -98,7 +99,7 @@ export class Session<Schema> {
       try {
         return attempt();
       } catch (error) {
-        if (!isBusy(error)) throw sqliteError(error, `${this.#options.access} database ${JSON.stringify(this.#file)}`);
+        if (!isBusy(error)) throw sqliteError(error, this.#options.access, this.#file);
       }
       await pause(1 + Math.random() * RETRY_MS, signal);
     }

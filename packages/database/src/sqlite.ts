@@ -1,7 +1,11 @@
+import { closeSync, openSync, statfsSync } from "node:fs";
+import { dirname } from "node:path";
+
 import type { DatabaseSync } from "@photostructure/sqlite";
 
 import { DatabaseError } from "./errors.js";
 import type { DatabaseErrorCode } from "./errors.js";
+import { isTooManyFiles, TOO_MANY_FILES } from "./open-files.js";
 
 /** An open connection: `DatabaseSync` of node:sqlite, or of the package that brings the same to older Nodes. */
 export type SqliteConnection = InstanceType<typeof DatabaseSync>;
@@ -42,10 +46,15 @@ export async function loadSqlite(): Promise<SqliteConnect> {
     try {
       return new Connection(file);
     } catch (error) {
-      throw sqliteError(error, `open database ${JSON.stringify(file)}`);
+      throw sqliteError(error, "open", file);
     }
   };
 }
+
+/** What SQLite needs beside the file while it is open: the memory that connections share. */
+const LEAST_FREE_BYTES = 32_768;
+/** The database, its log, the memory, a journal, a directory. */
+const FILES_OF_A_CONNECTION = 5;
 
 /** Whether another connection has what a statement needs: trying again may help. */
 export function isBusy(error: unknown): boolean {
@@ -57,11 +66,13 @@ export function isBusy(error: unknown): boolean {
  * What SQLite has thrown as an error of ours where the state of the file is the cause, otherwise as it is.
  * @param action what could not be done, after "cannot"
  */
-export function sqliteError(error: unknown, action: string): unknown {
+export function sqliteError(error: unknown, action: string, file: string): unknown {
   const code = CODES.get(primaryCode(error) ?? 0);
-  return code === undefined
-    ? error
-    : new DatabaseError(code, `cannot ${action}: ${(error as Error).message}`, { cause: error });
+  if (code === undefined) return error;
+  const what = `cannot ${action} database ${JSON.stringify(file)}`;
+  const told = { code, state: (error as Error).message };
+  const { code: found, state } = code === "unavailable" ? (systemState(file) ?? told) : told;
+  return new DatabaseError(found, `${what}: ${state}`, { cause: error });
 }
 
 // https://sqlite.org/rescode.html
@@ -83,6 +94,24 @@ const CODES: ReadonlyMap<number, DatabaseErrorCode> = new Map([
 function primaryCode(error: unknown): number | undefined {
   if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return undefined;
   return error.errcode & 0xff;
+}
+
+/** SQLite does not say why a file cannot be opened or written; often the system still does. */
+function systemState(file: string): { code: DatabaseErrorCode; state: string } | undefined {
+  const opened: number[] = [];
+  try {
+    // not the file itself: closing it would end the locks that this process has on it
+    while (opened.length < FILES_OF_A_CONNECTION) opened.push(openSync(dirname(file), "r"));
+    const { bavail, bsize, files, ffree } = statfsSync(dirname(file));
+    if (bavail * bsize < LEAST_FREE_BYTES || (files > 0 && ffree === 0)) {
+      return { code: "no_space", state: "the file system has no room or no inodes left" };
+    }
+  } catch (error) {
+    if (isTooManyFiles(error)) return { code: "too_many_files", state: TOO_MANY_FILES };
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor);
+  }
+  return undefined;
 }
 
 function builtinSqlite(): typeof DatabaseSync | undefined {

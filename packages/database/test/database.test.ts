@@ -1,6 +1,9 @@
+import { readdirSync, readlinkSync } from "node:fs";
 import { readFile, readdir, truncate, writeFile, mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
 import { describe, expect, it } from "vitest";
 
@@ -271,6 +274,34 @@ describe("Database.read()", () => {
 });
 
 describe("a disposed database", () => {
+  it.skipIf(process.platform !== "linux")("has no file open once JavaScript's garbage is collected", () =>
+    withFile(async (file) => {
+      const openFiles = (): string[] =>
+        readdirSync("/proc/self/fd")
+          .map((fd) => {
+            try {
+              return readlinkSync(`/proc/self/fd/${fd}`);
+            } catch {
+              return "";
+            }
+          })
+          .filter((path) => path.startsWith(file));
+      const database = await openCounters(file);
+      await setValue(database, 5);
+      expect(openFiles().length).toBeGreaterThan(2);
+      await database[Symbol.asyncDispose]();
+      setFlagsFromString("--expose-gc");
+      const collectGarbage = runInNewContext("gc") as () => void;
+      await expect
+        .poll(() => {
+          collectGarbage();
+          return openFiles();
+        })
+        .toEqual([]);
+      expect(await readdir(dirname(file))).toEqual([basename(file)]);
+    }),
+  );
+
   it("let its transactions end, and refuses what waited and what comes", () =>
     withFile(async (file) => {
       const database = await openCounters(file);

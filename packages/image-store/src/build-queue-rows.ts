@@ -209,6 +209,17 @@ export async function listOwners(queries: Kysely<StoreSchema>): Promise<(string 
   return rows.map(({ owner }) => owner);
 }
 
+/** The queue of a build that has not ended, null for none; undefined for one that has. */
+export async function ownerOf(queries: Kysely<StoreSchema>, id: number): Promise<string | null | undefined> {
+  const row = await queries
+    .selectFrom("builds")
+    .select("owner")
+    .where("id", "=", id)
+    .where("status", "in", UNFINISHED)
+    .executeTakeFirst();
+  return row?.owner;
+}
+
 /** How many builds the queue of a build has before it, itself included: 0 once it has begun. Undefined for one that has ended. */
 export async function positionOf(queries: Kysely<StoreSchema>, id: number): Promise<number | undefined> {
   const row = await queries.selectFrom("builds").select(["status", "owner"]).where("id", "=", id).executeTakeFirst();

@@ -14,6 +14,7 @@ import {
   isUnfinished,
   listOwn,
   listOwners,
+  ownerOf,
   passBuilds,
   positionOf,
   putBuild,
@@ -46,6 +47,11 @@ export interface BuildQueue extends QueueState, AsyncDisposable {
   cancel(id: number, options?: CallOptions): Promise<boolean>;
   /** Takes over the builds of queues that are gone, and gives them. */
   recover(options?: CallOptions): Promise<Build[]>;
+  /**
+   * Looks after a build that somebody waits for: takes it over, with all of its queue, if that is gone.
+   * @throws {DatabaseError} what kept this queue from going on with it; `recover` tries again
+   */
+  attend(id: number, options?: CallOptions): Promise<void>;
   /** Waits until nothing is under way in this process, and nothing waits. */
   idle(): Promise<void>;
 }
@@ -89,6 +95,8 @@ class DurableQueue implements BuildQueue {
   readonly #queue: PQueue;
   readonly #waiting = new Set<number>();
   readonly #running = new Map<number, AbortController>();
+  /** Builds of ours that stand still, and why. */
+  readonly #stranded = new Map<number, DatabaseError>();
   #release: () => void = () => {};
   #claim: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
@@ -160,6 +168,15 @@ class DurableQueue implements BuildQueue {
     return taken;
   }
 
+  async attend(id: number, options: CallOptions = {}): Promise<void> {
+    const stranded = this.#stranded.get(id);
+    if (stranded !== undefined) throw stranded;
+    const owner = await this.#store.database.read((queries) => ownerOf(queries, id), options);
+    if (owner !== undefined && owner !== this.#owner && this.#closing === undefined) {
+      await this.#takeOver(owner, options);
+    }
+  }
+
   idle(): Promise<void> {
     return this.#queue.onIdle();
   }
@@ -209,6 +226,7 @@ class DurableQueue implements BuildQueue {
     const { id } = row;
     // a queue that was closed meanwhile passes it on
     if (this.#closing !== undefined || this.#waiting.has(id) || this.#running.has(id)) return;
+    this.#stranded.delete(id);
     this.#waiting.add(id);
     this.#tell(row);
     void this.#queue.add(() => this.#run({ id, owner: this.#owner }));
@@ -225,6 +243,7 @@ class DurableQueue implements BuildQueue {
     } catch (error) {
       // the database is out of reach: the build stays as it is, for `recover`
       if (!(error instanceof DatabaseError)) throw error;
+      this.#stranded.set(own.id, error);
     } finally {
       this.#running.delete(own.id);
       this.#tellState();

@@ -1,10 +1,14 @@
 import { lstat, rm } from "node:fs/promises";
 import { join } from "node:path";
 
+import { LayerFormatError } from "@lamella/layer-format";
 import type { CallOptions } from "@lamella/refs";
 
 import type { CheckedStore, Fault } from "./check-fault.js";
+import { findDifference, findOrigin } from "./disk-comparison.js";
 import { isErrno } from "./durable.js";
+import { fileIdentity } from "./layout-index.js";
+import { systemFailure } from "./system-error.js";
 
 interface DiskRow {
   readonly key: string;
@@ -12,7 +16,7 @@ interface DiskRow {
   readonly size_bytes: number;
 }
 
-/** Looks whether recorded disks are there, and as large as they were made. */
+/** Looks whether recorded disks are there, as large as they were made, and what their layers make of them. */
 export async function* checkDisks(store: CheckedStore, options: CallOptions): AsyncGenerator<Fault> {
   const { database, directory } = store;
   const rows = await database.read(
@@ -21,7 +25,11 @@ export async function* checkDisks(store: CheckedStore, options: CallOptions): As
   );
   for (const row of rows) {
     options.signal?.throwIfAborted();
-    if ((await problemOf(directory, row)) === undefined) continue;
+    if ((await problemOf(directory, row)) === undefined) {
+      const fault = await contentFault(store, row, options);
+      if (fault !== undefined) yield fault;
+      continue;
+    }
     const problem = await database.write(
       async () => ((await isRecorded(store, row, options)) ? problemOf(directory, row) : undefined),
       options,
@@ -29,6 +37,35 @@ export async function* checkDisks(store: CheckedStore, options: CallOptions): As
     if (problem === undefined) continue;
     yield { kind: "disk_damaged", subject: row.file, problem, repair: () => dropDisk(store, row, options) };
   }
+}
+
+/** The layers are held, so that they are as whole as they were when they were looked at. */
+async function contentFault(store: CheckedStore, row: DiskRow, options: CallOptions): Promise<Fault | undefined> {
+  const { content, database, directory } = store;
+  const origin = await database.read((queries) => findOrigin(queries, row.key), options);
+  if (origin === undefined) return undefined;
+  const items = [
+    { kind: "disk", ref: row.key } as const,
+    ...origin.diffIDs.map((ref) => ({ kind: "layer", ref }) as const),
+  ];
+  const path = join(directory, row.file);
+  const identity = await fileIdentity(path);
+  const compare = (): Promise<number | undefined> => findDifference(content, path, origin, options);
+  const difference = await store.lease(`check ${row.file}`, items, () => compare().catch(unlessGone), options);
+  if (difference === undefined || !(await isRecorded(store, row, options))) return undefined;
+  return {
+    kind: "disk_damaged",
+    subject: row.file,
+    problem: `its bytes are not those of its layers, from byte ${difference} on`,
+    repair: () => dropSpoilt(store, row, identity, options),
+  };
+}
+
+/** An archive that is not there or damaged is a finding of its own; a disk that has gone since is none. */
+function unlessGone(error: unknown): undefined {
+  if (systemFailure(error)?.code === "too_many_files") throw error;
+  if (error instanceof LayerFormatError || isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
+  throw error;
 }
 
 async function problemOf(directory: string, { file, size_bytes }: DiskRow): Promise<string | undefined> {
@@ -53,6 +90,20 @@ async function isRecorded(
     options,
   );
   return row?.file === file && row.size_bytes === size_bytes;
+}
+
+async function dropSpoilt(
+  { database, directory }: CheckedStore,
+  row: DiskRow,
+  identity: string | undefined,
+  options: CallOptions,
+): Promise<string> {
+  return database.write(async (queries) => {
+    if ((await fileIdentity(join(directory, row.file))) !== identity) return "left, as it was replaced meanwhile";
+    await queries.deleteFrom("disks").where("key", "=", row.key).execute();
+    await rm(join(directory, row.file), { force: true });
+    return "dropped; it is made again when it is asked for";
+  }, options);
 }
 
 async function dropDisk({ database, directory }: CheckedStore, row: DiskRow, options: CallOptions): Promise<string> {

@@ -13,8 +13,8 @@ import type { ImageStore } from "./image-store.js";
  * - `image_unrecorded`: a name leads to an image that is whole and not recorded.
  * - `name_broken`: a name stands for an index or a manifest that is not there.
  * - `layer_damaged`: a layer archive is not whole.
- * - `disk_damaged`: a recorded disk is not there, or has another size.
- * - `index_wrong`: `index.json` does not say what the names are.
+ * - `disk_damaged`: a recorded disk is not there, has another size, or other bytes than its layers give.
+ * - `index_wrong`: `index.json` does not say what the names are, or `oci-layout` of what version they are.
  */
 export type FindingKind =
   | "database_damaged"

@@ -6,6 +6,7 @@ import type { ContentStore } from "./content-store.js";
 import { recordImage, rowsOfImage } from "./database/images.js";
 import type { ImageRows } from "./database/images.js";
 import type { StoreSchema } from "./database/schema.js";
+import { parseStored } from "./database/stored-json.js";
 import { ImageStoreError } from "./errors.js";
 import type { Image } from "./image.js";
 import { readPresent } from "./present.js";
@@ -15,7 +16,7 @@ export async function* checkImages(store: CheckedStore, options: CallOptions): A
   const { known, content, database } = store;
   const listed = await database.read((queries) => queries.selectFrom("images").select("descriptor").execute(), options);
   for (const row of listed) {
-    const descriptor = JSON.parse(row.descriptor) as Descriptor;
+    const descriptor = parseStored(row.descriptor) as Descriptor;
     if ((await faultOf(store, { descriptor, content: known }, options)) === undefined) continue;
     const fault = await database.write(() => faultOf(store, { descriptor, content }, options), options);
     if (fault !== undefined) yield fault;

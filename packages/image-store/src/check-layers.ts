@@ -7,6 +7,7 @@ import { isErrno } from "./durable.js";
 import { fileState, otherFiles, takeAway } from "./gc-files.js";
 import type { StoredFile } from "./gc-files.js";
 import { readLayer } from "./layer-fetch.js";
+import { systemFailure } from "./system-error.js";
 
 /** Reads every layer archive to its end. */
 export async function* checkLayers(store: CheckedStore, options: CallOptions): AsyncGenerator<Fault> {
@@ -25,6 +26,8 @@ async function problemOf({ path, ref }: StoredFile, options: CallOptions): Promi
     const { diffID } = await verifyLayer(path, options);
     return diffID === ref ? undefined : `it is the archive of ${diffID}`;
   } catch (error) {
+    // that it could not be opened says nothing about it
+    if (systemFailure(error)?.code === "too_many_files") throw error;
     if (error instanceof LayerFormatError) return error.message;
     if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR") || isErrno(error, "EIO")) return (error as Error).message;
     throw error;

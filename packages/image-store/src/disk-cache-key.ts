@@ -4,6 +4,7 @@ import { DiskExportError } from "@lamella/disk-export";
 import type { ErofsLayerOptions, PlanDiskOptions } from "@lamella/disk-export";
 import { formatPlatform } from "@lamella/refs";
 import type { Digest, Platform } from "@lamella/refs";
+import { parseStored } from "./database/stored-json.js";
 
 /** Goes up whenever a writer gives other bytes for the same tree and options: disks of before are then not found. */
 const WRITER_VERSION = 1;
@@ -62,7 +63,7 @@ export function canonicalOptions({ format, ...options }: DiskRequest): string {
 
 /** The request that a format and canonical options were made of. */
 export function parseRequest(format: string, options: string): DiskRequest {
-  return { ...(JSON.parse(options) as object), format } as DiskRequest;
+  return { ...(parseStored(options) as object), format } as DiskRequest;
 }
 
 /** What a disk is made of. */

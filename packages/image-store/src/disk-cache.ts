@@ -20,6 +20,7 @@ import type { Lease } from "./lease.js";
 import { layerDirectory } from "./pull.js";
 import { createQuotaGuard } from "./quota.js";
 import type { QuotaGuard } from "./quota.js";
+import { explained } from "./system-error.js";
 
 /** A disk that the store keeps. The file is never written again: a machine that writes to its disk gets a copy. */
 export interface KeptDisk {
@@ -42,7 +43,8 @@ export interface KeepDisksOptions extends CallOptions {
  * takes the highest first). A disk is there whole or not at all; whoever asks for one that is being made, in whichever process,
  * waits for that. The image's layer archives must be held by a lease.
  *
- * @throws {ImageStoreError} `not_image` for the layers of an image that has none, `quota_exceeded`, `no_space`; what planning and writing throw
+ * @throws {ImageStoreError} `not_image` for the layers of an image that has none, `quota_exceeded`, `no_space`, `too_many_files`, `io_failed`; what planning and
+ *   writing throw else
  */
 export async function keepDisks(
   store: ImageStore,
@@ -57,7 +59,9 @@ export async function keepDisks(
   const items = keys.map((ref) => ({ kind: "disk", ref }) as const);
   const work = new DiskWork(store, image, request, options);
   const make = (): Promise<KeptDisk[]> =>
-    request.format === "erofs-layers" ? work.keepLayers(keys) : work.keepWhole(request, keys[0]!);
+    explained(`keep a disk of ${image.descriptor.digest}`, () =>
+      request.format === "erofs-layers" ? work.keepLayers(keys) : work.keepWhole(request, keys[0]!),
+    );
   if (lease === undefined) return store.lease(`disk of ${image.descriptor.digest}`, items, make, { signal });
   await lease.add(items, { signal });
   return make();

@@ -19,17 +19,19 @@ export async function publishFile(temporary: string, path: string): Promise<void
 
 /** Replaces a small file as a whole, by way of a temporary file on the same file system. */
 export async function replaceFile(temporary: string, path: string, content: string): Promise<void> {
-  const handle = await open(temporary, "w", 0o644);
+  const handle = await open(temporary, "wx", 0o644);
   try {
-    await handle.writeFile(content);
-    await handle.sync();
+    try {
+      await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await publishFile(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
-  } finally {
-    await handle.close();
   }
-  await publishFile(temporary, path);
 }
 
 export function isErrno(error: unknown, code: string): boolean {

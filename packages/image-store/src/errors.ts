@@ -11,7 +11,9 @@ import { LamellaError } from "@lamella/refs";
  * - `source_invalid`: the text is no reference; `cause` has the rule that it breaks.
  * - `source_unsupported`: the text names a kind of source that images cannot be read from.
  * - `quota_exceeded`: what is to be written would take the store beyond its quota.
- * - `no_space`: it would leave less free than is to stay free.
+ * - `no_space`: it would leave less free than is to stay free, or the file system has no room, or no inode, left.
+ * - `too_many_files`: this process, or the system, has as many files open as it may.
+ * - `io_failed`: the device under the store failed to read or write; what was being written is discarded.
  * - `build_failed`: the image that was waited for could not be built; the message says why.
  * - `build_cancelled`: its build was cancelled, or the image deleted.
  * - `timeout`: a source did not say in time what a name stands for.
@@ -29,6 +31,8 @@ export type ImageStoreErrorCode =
   | "source_unsupported"
   | "quota_exceeded"
   | "no_space"
+  | "too_many_files"
+  | "io_failed"
   | "build_failed"
   | "build_cancelled"
   | "timeout"

@@ -70,10 +70,6 @@ export async function* otherFiles(directory: string): AsyncGenerator<StoredFile>
     const of = digest && { kind: "blob" as const, ref: digest };
     yield { kind: "leftover", ref: `ingest/${name}`, path: join(ingest, name), ...(of && { of }) };
   }
-  for (const name of await names(directory, ".")) {
-    if (/^(?:index\.json|oci-layout)\.tmp-\d+$/.test(name))
-      yield { kind: "leftover", ref: name, path: join(directory, name) };
-  }
 }
 
 const ALGORITHM_BY_HEX_LENGTH: Readonly<Record<number, string>> = { 64: "sha256", 96: "sha384", 128: "sha512" };

@@ -2,9 +2,9 @@ import { join } from "node:path";
 
 import { openDatabase } from "@lamella/database";
 import type { Database, Transaction } from "@lamella/database";
+import { quote } from "@lamella/refs";
 import type { CallOptions, Descriptor, ImageSource, Platform } from "@lamella/refs";
 
-import { checkStore } from "./check.js";
 import type { CheckOptions, Finding } from "./check.js";
 import { openContentStore } from "./content-store.js";
 import type { ContentStore } from "./content-store.js";
@@ -15,7 +15,6 @@ import type { StoreSchema, TagScope } from "./database/schema.js";
 import { listTags, removeTags, setTag } from "./database/tags.js";
 import type { Tag, TagFilter } from "./database/tags.js";
 import { ImageStoreError } from "./errors.js";
-import { collectGarbage } from "./gc.js";
 import type { GcOptions, GcReport } from "./gc.js";
 import type { Image } from "./image.js";
 import { startLayoutSync } from "./layout-sync.js";
@@ -26,6 +25,7 @@ import { removeImage } from "./removal.js";
 import type { Removed, RemoveOptions } from "./removal.js";
 import { readImagePage, readStoredImage } from "./stored-image.js";
 import type { ImageFilter, ListedImage, PageEnd, StoredImage } from "./stored-image.js";
+import { explained, explainedEach } from "./system-error.js";
 import { readUsage } from "./usage.js";
 import type { Usage } from "./usage.js";
 
@@ -116,10 +116,14 @@ export interface OpenImageStoreOptions extends CallOptions {
 
 /**
  * Opens the store in a directory, which is made if need be.
- * @throws {ImageStoreError} `store_invalid`
+ * @throws {ImageStoreError} `store_invalid`; `no_space`, `too_many_files`, `io_failed`, as all that reads or writes files
  * @throws {DatabaseError} as `openDatabase` does
  */
 export async function openImageStore(directory: string, options: OpenImageStoreOptions = {}): Promise<ImageStore> {
+  return explained(`open the store ${quote(directory)}`, () => open(directory, options));
+}
+
+async function open(directory: string, options: OpenImageStoreOptions): Promise<ImageStore> {
   const content = await openContentStore(directory, options);
   const path = join(directory, "lamella.db");
   const database = await openDatabase<StoreSchema>(path, { ...options, migrations: MIGRATIONS });
@@ -154,7 +158,10 @@ export async function openImageStore(directory: string, options: OpenImageStoreO
       },
       tags: (filter = {}, call) => database.read((queries) => listTags(queries, filter), call),
       async tag(name, target, { scope = "local", onlyIfFree, ...call } = {}) {
-        if (typeof target !== "string") return tagContent({ name, descriptor: target, scope, onlyIfFree }, call);
+        if (typeof target !== "string") {
+          const tag = { name, descriptor: target, scope, onlyIfFree };
+          return explained(`name ${target.digest}`, () => tagContent(tag, call));
+        }
         await change(async (queries) => {
           const descriptor = await describeRoot(queries, await findRoot(queries, target));
           await setTag(queries, { name, descriptor, scope, onlyIfFree });
@@ -171,16 +178,20 @@ export async function openImageStore(directory: string, options: OpenImageStoreO
       },
       usage: (call) => database.read(readUsage, call),
       lease: (purpose, items, use, call) => withLease(database, { purpose, items }, use, call),
-      gc: (call) => collectGarbage(store, call),
-      check: (call) => checkStore(store, call),
-      flush: (call) => layout.flush(call),
+      // what only some programs do is loaded when it is done
+      gc: (call) => explained("collect garbage", async () => (await import("./gc.js")).collectGarbage(store, call)),
+      async *check(call) {
+        const { checkStore } = await import("./check.js");
+        yield* explainedEach("check the store", checkStore(store, call));
+      },
+      flush: (call) => explained("write index.json", () => layout.flush(call)),
       [Symbol.asyncDispose]: () => (closing ??= close()),
     };
     let closing: Promise<void> | undefined;
 
     async function close(): Promise<void> {
       try {
-        await layout.flush();
+        await explained("write index.json", () => layout.close());
       } finally {
         await database[Symbol.asyncDispose]();
       }
@@ -189,7 +200,11 @@ export async function openImageStore(directory: string, options: OpenImageStoreO
     async function tagContent(tag: Parameters<typeof setTag>[1], call: CallOptions): Promise<void> {
       const { descriptor } = tag;
       const before = await readPresent(content, descriptor, call);
-      const items = [...before.blobs].map((ref) => ({ kind: "blob", ref }) as const);
+      const diffIDs = before.images.flatMap(({ layers }) => layers.map(({ diffID }) => diffID));
+      const items = [
+        ...[...before.blobs].map((ref) => ({ kind: "blob", ref }) as const),
+        ...diffIDs.map((ref) => ({ kind: "layer", ref }) as const),
+      ];
       await store.lease(`tag ${descriptor.digest}`, items, async () => {
         // what was there before the lease may have gone
         const { images } = await readPresent(content, descriptor, call);

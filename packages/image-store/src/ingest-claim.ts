@@ -6,21 +6,24 @@ import { digestAlgorithm, digestHex, isDigest } from "@lamella/refs";
 import type { Digest } from "@lamella/refs";
 
 import { isErrno } from "./durable.js";
+import { systemFailure } from "./system-error.js";
 
 /** How long a part that a process elsewhere is working on may lie still before it counts as abandoned. */
 const FOREIGN_STALE_MS = 3_600_000;
 
 /*
- * A part of a blob on its way in says who works on it:
+ * What is on its way in says who works on it:
  *
- *   ingest/<algorithm>-<hex>.<place>.<pid>.<random>
+ *   ingest/<algorithm>-<hex>.<place>.<pid>.<random>      a part of a blob, which another process may take up
+ *   ingest/new.<place>.<pid>.<random>                    what only its own process knows
  *
  * `place` stands for this boot and process namespace: only there does a pid mean anything.
  */
 
-/** The name of a new part of this process. */
-export async function newPartName(digest: Digest): Promise<string> {
-  return `${prefixOf(digest)}${await place()}.${process.pid}.${randomBytes(6).toString("hex")}`;
+/** The name of a new part of this process; without a digest, of a file that is taken up by nobody. */
+export async function newPartName(digest?: Digest): Promise<string> {
+  const prefix = digest === undefined ? "new." : prefixOf(digest);
+  return `${prefix}${await place()}.${process.pid}.${randomBytes(6).toString("hex")}`;
 }
 
 /**
@@ -66,6 +69,14 @@ export function releasedPartName(own: string): string {
   return [...own.split(".").slice(0, 3), RELEASED].join(".");
 }
 
+/** That a file could not be opened for want of others being closed says nothing about it. */
+function unlessFailed<Value>(value: Value): (error: unknown) => Value {
+  return (error) => {
+    if (systemFailure(error) !== undefined) throw error;
+    return value;
+  };
+}
+
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -77,7 +88,7 @@ function isAlive(pid: number): boolean {
 
 /** Where there is no /proc, any other process counts as one elsewhere. */
 async function place(): Promise<string> {
-  const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => String(process.pid));
-  const namespace = await readlink("/proc/self/ns/pid").catch(() => "");
+  const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(unlessFailed(String(process.pid)));
+  const namespace = await readlink("/proc/self/ns/pid").catch(unlessFailed(""));
   return createHash("sha256").update(`${boot}${namespace}`).digest("hex").slice(0, 12);
 }

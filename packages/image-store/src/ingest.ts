@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
@@ -40,10 +39,14 @@ export interface IngestPlaces {
  */
 export async function createIngest(places: IngestPlaces, digest?: Digest): Promise<Ingest> {
   const { directory, blobPath } = places;
-  const name = digest === undefined ? randomUUID() : await newPartName(digest);
+  const name = await newPartName(digest);
   const path = join(directory, name);
   const resumed = digest !== undefined && (await claimAbandonedPart(directory, digest, name));
-  const handle = await open(path, resumed ? "r+" : "wx", 0o644);
+  const release = (): Promise<void> => rename(path, join(directory, releasedPartName(name)));
+  const handle = await open(path, resumed ? "r+" : "wx", 0o644).catch(async (error: unknown) => {
+    if (resumed) await release();
+    throw error;
+  });
   let size = resumed ? (await handle.stat()).size : 0;
   let ended = false;
   return {
@@ -74,7 +77,7 @@ export async function createIngest(places: IngestPlaces, digest?: Digest): Promi
       ended = true;
       await handle.close();
       if (digest === undefined || size === 0) await rm(path, { force: true });
-      else await rename(path, join(directory, releasedPartName(name)));
+      else await release();
     },
     async [Symbol.asyncDispose]() {
       if (ended) return;

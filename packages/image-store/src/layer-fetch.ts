@@ -10,6 +10,7 @@ import type { ContentStore } from "./content-store.js";
 import { ImageStoreError } from "./errors.js";
 import type { ImageLayer } from "./image.js";
 import type { Ingest } from "./ingest.js";
+import { systemFailure } from "./system-error.js";
 
 export interface LayerWork extends CallOptions {
   /** Where the layer's archive is to be; `undefined` where it is already. */
@@ -63,11 +64,16 @@ export async function fetchLayer(
       await ingest[Symbol.asyncDispose]();
       return await fetchLayer(content, source, layer, work);
     }
-    if (stopped || error instanceof OciClientError) await ingest.release();
+    if (isWorthKeeping(stopped ? work.signal?.reason : error, stopped)) await ingest.release();
     throw error;
   } finally {
     await ingest[Symbol.asyncDispose]();
   }
+}
+
+/** Where the system was in the way, here or of a layer beside it, what has come is in its way too. */
+function isWorthKeeping(reason: unknown, stopped: boolean): boolean {
+  return systemFailure(reason) === undefined && (stopped || reason instanceof OciClientError);
 }
 
 function isFaultOfResuming(error: unknown): boolean {

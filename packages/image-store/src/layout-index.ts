@@ -1,12 +1,14 @@
 import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { isDigest, OCI_INDEX, parseIndex } from "@lamella/refs";
 import type { Descriptor } from "@lamella/refs";
 
+import { parseStored } from "./database/stored-json.js";
 import { isTagName } from "./database/tags.js";
 import { isErrno, replaceFile } from "./durable.js";
 import { ImageStoreError } from "./errors.js";
+import { newPartName } from "./ingest-claim.js";
 
 const NAME = "org.opencontainers.image.ref.name";
 /** Beyond 100,000 names. */
@@ -30,10 +32,20 @@ export interface ListedManifest {
 export async function makeLayoutFile(directory: string): Promise<void> {
   const path = join(directory, "oci-layout");
   const found = await readIfThere(path);
-  if (found === undefined) return replaceFile(`${path}.tmp-${process.pid}`, path, '{"imageLayoutVersion":"1.0.0"}\n');
-  const text = new TextDecoder().decode(found);
-  if (/^\s*\{[^}]*"imageLayoutVersion"\s*:\s*"1\.0\.0"/.test(text)) return;
-  throw new ImageStoreError("store_invalid", `cannot open ${directory}: oci-layout is not of version 1.0.0`);
+  if (found === undefined) return replaceInStore(path, '{"imageLayoutVersion":"1.0.0"}\n');
+  if (isLayoutFile(found)) return;
+  const state = "oci-layout is not of version 1.0.0; check --repair mends one that is damaged";
+  throw new ImageStoreError("store_invalid", `cannot open ${directory}: ${state}`);
+}
+
+/** Whether a file `oci-layout` is that of the version that there is. */
+export function isLayoutFile(bytes: Uint8Array): boolean {
+  try {
+    const found = JSON.parse(new TextDecoder().decode(bytes)) as { imageLayoutVersion?: unknown } | null;
+    return found?.imageLayoutVersion === "1.0.0";
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -83,11 +95,16 @@ export async function writeLayoutIndex(
 ): Promise<void> {
   const entries = manifests.map(({ name, descriptor }) => (isDigest(name) ? descriptor : named(descriptor, name)));
   const text = `{"schemaVersion":2,"mediaType":"${OCI_INDEX}","manifests":[${entries.join(",")}]}\n`;
-  await replaceFile(`${path}.tmp-${process.pid}`, path, text);
+  await replaceInStore(path, text);
+}
+
+/** What a process that is killed leaves of it is known for a leftover then, and not before. */
+async function replaceInStore(path: string, text: string): Promise<void> {
+  await replaceFile(join(dirname(path), "ingest", await newPartName()), path, text);
 }
 
 function named(descriptor: string, name: string): string {
-  const { annotations, ...others } = JSON.parse(descriptor) as Descriptor;
+  const { annotations, ...others } = parseStored(descriptor) as Descriptor;
   return JSON.stringify({ ...others, annotations: { ...annotations, [NAME]: name } });
 }
 

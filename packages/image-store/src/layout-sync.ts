@@ -2,6 +2,7 @@ import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { DatabaseError } from "@lamella/database";
 import type { Database } from "@lamella/database";
 import { RefsError } from "@lamella/refs";
 import type { CallOptions } from "@lamella/refs";
@@ -13,6 +14,7 @@ import { setTag } from "./database/tags.js";
 import { fileIdentity, readLayoutIndex, writeLayoutIndex } from "./layout-index.js";
 import type { ListedManifest } from "./layout-index.js";
 import { readPresent } from "./present.js";
+import { systemFailure } from "./system-error.js";
 
 /** Changes that follow each other closely are written together. */
 const DELAY_MS = 50;
@@ -23,6 +25,8 @@ export interface LayoutSync {
   changed(): void;
   /** Waits until the file is at what was committed before the call. Throws what writing it threw. */
   flush(options?: CallOptions): Promise<void>;
+  /** The same, at the end. Whoever has only read is not told that there is no room for what others have changed. */
+  close(): Promise<void>;
 }
 
 /** Brings tags and file together, then keeps the file at the tags. */
@@ -31,7 +35,8 @@ export async function startLayoutSync(
   options: CallOptions = {},
 ): Promise<LayoutSync> {
   const store = { content, database };
-  if (await isBehind(store, options)) await bringTogether(store, options);
+  if (await isBehind(store, options)) await bringTogether(store, options).catch(unlessOutOfReach);
+  let hasChanged = false;
   let hurry = new AbortController();
   let writing: Promise<void> | undefined;
   let isChanged = false;
@@ -44,9 +49,21 @@ export async function startLayoutSync(
     } while (isChanged);
   }
 
+  async function flush({ signal }: CallOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    hurry.abort();
+    try {
+      await writing;
+      if (await isBehind(store, { signal })) await bringTogether(store, { signal });
+    } finally {
+      hurry = new AbortController();
+    }
+  }
+
   return {
     changed() {
       isChanged = true;
+      hasChanged = true;
       if (writing !== undefined) return;
       writing = write().finally(() => {
         writing = undefined;
@@ -54,17 +71,15 @@ export async function startLayoutSync(
       // whoever flushes hears of a failure; if nobody does, the next to open the store writes the file
       writing.catch(() => {});
     },
-    async flush({ signal } = {}) {
-      signal?.throwIfAborted();
-      hurry.abort();
-      try {
-        await writing;
-        if (await isBehind(store, { signal })) await bringTogether(store, { signal });
-      } finally {
-        hurry = new AbortController();
-      }
-    },
+    flush,
+    close: () => (hasChanged ? flush() : flush().catch(unlessOutOfReach)),
   };
+}
+
+/** The file follows the names as soon as it can; until then reading goes on. */
+function unlessOutOfReach(error: unknown): void {
+  const isDatabase = error instanceof DatabaseError && ["no_space", "unavailable", "busy"].includes(error.code);
+  if (!isDatabase && systemFailure(error) === undefined) throw error;
 }
 
 interface LayoutStore {

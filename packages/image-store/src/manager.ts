@@ -58,8 +58,9 @@ export interface ImageManager extends AsyncDisposable {
    */
   deleteImage(text: string, options?: RemoveOptions & CallOptions): Promise<Removed>;
   /**
-   * Waits until an image is ready: told at once by this manager, by others within a second.
+   * Waits until an image is ready: told at once by this manager, by others within a second. A build whose manager goes meanwhile is taken over.
    * @throws {ImageStoreError} `build_failed`, `build_cancelled` also when it was deleted meanwhile; `not_found`, `ambiguous`
+   * @throws {DatabaseError} when this manager could not go on with it, which `recoverInterruptedBuilds` tries again
    */
   waitForReady(text: string, options?: GetImageOptions): Promise<ManagedImage>;
   /** Ends a build that has not ended. False where there is none. */
@@ -164,6 +165,7 @@ export async function createImageManager(store: ImageStore, options: ImageManage
         if (image.status === "cancelled") {
           throw new ImageStoreError("build_cancelled", `cannot wait for ${image.name}: its build was cancelled`);
         }
+        if (pollMs === LAST_POLL_MS) await queue.attend(id, { signal: wanted.signal });
         await changes.after(seen, pollMs, wanted.signal);
       }
     },

@@ -1,4 +1,3 @@
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { LayerFormatError } from "@lamella/layer-format";
@@ -13,12 +12,14 @@ import type { TagScope } from "./database/schema.js";
 import { checkTag } from "./database/tags.js";
 import { isErrno } from "./durable.js";
 import { ImageStoreError } from "./errors.js";
+import { takeAway } from "./gc-files.js";
 import type { ImageStore } from "./image-store.js";
 import { readImage } from "./image.js";
 import type { Image, ImageLayer } from "./image.js";
 import { fetchLayer, readLayer } from "./layer-fetch.js";
 import type { Lease, LeaseItem } from "./lease.js";
 import type { LayerProgress, OnProgress } from "./progress.js";
+import { explained, systemFailure } from "./system-error.js";
 
 export interface PullOptions extends CallOptions {
   platform: Platform;
@@ -41,10 +42,11 @@ export interface PullOptions extends CallOptions {
 
 /**
  * Brings an image into the store. Every layer goes through in one pass: fetched, its digest verified, inflated, its diffID
- * verified, indexed. What is there is not fetched again; the image is recorded and named last, in one transaction, so that one that
- * is listed is always whole.
+ * verified, indexed. What is there is not fetched again, nor is what somebody else is fetching, in whichever process: that is waited for. The
+ * image is recorded and named last, in one transaction, so that one that is listed is always whole.
  *
- * @throws {ImageStoreError} `not_image`, `name_taken`, `name_invalid`; what the source and the parsers throw comes through as it is
+ * @throws {ImageStoreError} `not_image`, `name_taken`, `name_invalid`; `no_space`, `too_many_files`, `io_failed`; what the source and the
+ *   parsers throw else comes through as it is
  */
 export async function pullImage(
   store: ImageStore,
@@ -52,6 +54,10 @@ export async function pullImage(
   target: string,
   options: PullOptions,
 ): Promise<Image> {
+  return explained(`pull ${options.name ?? target}`, () => pull(store, source, target, options));
+}
+
+async function pull(store: ImageStore, source: ImageSource, target: string, options: PullOptions): Promise<Image> {
   const { name, lease, scope = "local", onlyIfFree } = options;
   const root = await source.resolve(target, options);
   if (name !== undefined) {
@@ -92,14 +98,16 @@ async function bringImage(
   { image, documents }: ReadImage,
   options: PullOptions & { keepBlobs: boolean },
 ): Promise<void> {
-  const { content } = store;
+  const { content, database } = store;
   const failed = new AbortController();
   const signal = AbortSignal.any([failed.signal, ...(options.signal === undefined ? [] : [options.signal])]);
   const queue = new PQueue({ concurrency: options.concurrency ?? 3 });
   const layers = [...new Map(image.layers.map((layer) => [layer.diffID, layer])).values()];
   for (const { descriptor } of layers) report(options.onProgress, descriptor, "waiting", 0);
   try {
-    await queue.addAll(layers.map((layer) => () => bringLayer(content, source, layer, { ...options, signal })));
+    await queue.addAll(
+      layers.map((layer) => () => bringLayer({ content, database }, source, layer, { ...options, signal })),
+    );
   } catch (error) {
     failed.abort(error);
     await queue.onIdle();
@@ -117,28 +125,36 @@ export function layerDirectory(content: ContentStore, diffID: Digest): string {
   return join(content.directory, "layers", digestHex(diffID));
 }
 
+/** What several processes bring at once is brought by one of them; the others find it there. */
 async function bringLayer(
-  content: ContentStore,
+  { content, database }: Pick<ImageStore, "content" | "database">,
   source: Fetcher,
-  { descriptor, diffID }: ImageLayer,
+  layer: ImageLayer,
   options: PullOptions & { keepBlobs: boolean },
 ): Promise<void> {
   const { signal, keepBlobs, onProgress } = options;
+  const { descriptor, diffID } = layer;
   const directory = layerDirectory(content, diffID);
-  const indexed = await hasLayer(directory, options);
-  const stored = (await content.stat(descriptor.digest, options)) === descriptor.size;
-  const cached = indexed && (stored || !keepBlobs);
-  if (!cached) {
+  const look = async (): Promise<{ indexed: boolean; stored: boolean; there: boolean }> => {
+    const indexed = await hasLayer(directory, options);
+    const stored = (await content.stat(descriptor.digest, options)) === descriptor.size;
+    return { indexed, stored, there: indexed && (stored || !keepBlobs) };
+  };
+  const bring = async (): Promise<boolean> => {
+    const { indexed, stored, there } = await look();
+    if (there) return false;
+    if (!indexed) await (await takeAway({ kind: "layer", ref: diffID, path: directory }))?.();
     const progress = (doneBytes: number): void => report(onProgress, descriptor, "pulling", doneBytes);
     const work = { directory: indexed ? undefined : directory, progress, signal };
-    const layer = { descriptor, diffID };
     if (!stored && keepBlobs) await fetchLayer(content, source, layer, work);
     else await readLayer((stored ? content : source).fetch(descriptor, { signal }), layer, work);
-  }
-  report(onProgress, descriptor, "done", descriptor.size, cached);
+    return true;
+  };
+  const brought = !(await look()).there && (await database.exclusively(`layer ${diffID}`, bring, { signal }));
+  report(onProgress, descriptor, "done", descriptor.size, !brought);
 }
 
-/** A layer archive that cannot be opened is a cache entry gone bad: it is dropped and made again. */
+/** A layer archive that is damaged is a cache entry gone bad: as good as none. */
 async function hasLayer(directory: string, options: CallOptions): Promise<boolean> {
   try {
     const layer = await openLayer(directory, options);
@@ -147,7 +163,8 @@ async function hasLayer(directory: string, options: CallOptions): Promise<boolea
   } catch (error) {
     options.signal?.throwIfAborted();
     if (!(error instanceof LayerFormatError) && !isErrno(error, "ENOENT")) throw error;
-    await rm(directory, { recursive: true, force: true });
+    // that it could not be opened says nothing about it
+    if (systemFailure(error)?.code === "too_many_files") throw error;
     return false;
   }
 }

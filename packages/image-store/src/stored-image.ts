@@ -6,6 +6,7 @@ import type { Descriptor, Digest, Platform, RunConfig } from "@lamella/refs";
 import type { KeptConfig } from "./database/images.js";
 import type { FoundRoot } from "./database/roots.js";
 import type { StoreSchema, TagScope } from "./database/schema.js";
+import { parseStored } from "./database/stored-json.js";
 import { ImageStoreError } from "./errors.js";
 
 /** An image of one platform in the store, by one index or manifest that leads to it. */
@@ -141,7 +142,7 @@ function choose<Row extends ImageRow & { readonly descriptor: string }>(
     throw new ImageStoreError("ambiguous", `cannot tell which platform of ${title} is meant: there are ${offered}`);
   }
   const candidates = new Map<Descriptor, Row>(
-    rows.map((row) => [{ ...(JSON.parse(row.descriptor) as Descriptor), platform: platformOf(row) }, row]),
+    rows.map((row) => [{ ...(parseStored(row.descriptor) as Descriptor), platform: platformOf(row) }, row]),
   );
   const chosen = selectPlatform(candidates.keys(), platform);
   const row = chosen && candidates.get(chosen);
@@ -233,7 +234,7 @@ function listedImage(row: ImageRow, names: readonly string[]): ListedImage {
 }
 
 function configOf({ config }: ImageRow): KeptConfig {
-  return JSON.parse(config) as KeptConfig;
+  return parseStored(config) as KeptConfig;
 }
 
 function platformOf(row: ImageRow): Platform {

@@ -2,6 +2,7 @@ import type { Kysely } from "@lamella/database";
 import type { Descriptor, Digest } from "@lamella/refs";
 
 import type { StoreSchema } from "./database/schema.js";
+import { parseStored } from "./database/stored-json.js";
 
 /** What images take, in bytes of blobs as transported. */
 export interface Usage {
@@ -48,7 +49,7 @@ export async function readUsage(queries: Kysely<StoreSchema>): Promise<Usage> {
   }
   let manifestBytes = 0;
   const usages = images.map((row): ImageUsage => {
-    const { size } = JSON.parse(row.descriptor) as Descriptor;
+    const { size } = parseStored(row.descriptor) as Descriptor;
     manifestBytes += size;
     const configBytes = configs.get(row.config_digest)?.images === 1 ? row.config_size_bytes : 0;
     const uniqueBytes = size + configBytes + (ownLayerBytes.get(row.manifest_digest) ?? 0);

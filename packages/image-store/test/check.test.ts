@@ -12,13 +12,15 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
+import { sql } from "@lamella/database";
 import { verifyLayer } from "@lamella/layer-format/node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { Finding } from "../src/check.js";
 import { checkImageStore } from "../src/check-directory.js";
+import { keepDisks } from "../src/disk-cache.js";
 import { openImageStore } from "../src/image-store.js";
 import type { ImageStore } from "../src/image-store.js";
 import { fileIdentity } from "../src/layout-index.js";
@@ -223,6 +225,35 @@ describe("a check of a store", () => {
     expect(existsSync(join(directory, "disks/sound.ext4"))).toBe(true);
   });
 
+  it.each([
+    { format: "ext4" },
+    { format: "erofs", compression: "lz4" },
+    { format: "erofs-layers", overlayXattrs: "user" },
+  ] as const)("finds a wrong byte in a disk: $format; dropped, it is made again", async (request) => {
+    const source = await sampleSource({ layers: [BASE, { path: "own", text: "o".repeat(9000) }] });
+    const image = await pullImage(store, source, "latest", { platform, name: "one" });
+    const disks = await keepDisks(store, image, request);
+    const { path, sizeBytes } = disks.at(-1)!;
+    const whole = readFileSync(path);
+    for (const at of [0, 1100, sizeBytes - 1]) {
+      expect(await check()).toEqual([]);
+      corrupt(path, at);
+      const [finding] = await expectRepaired(`disk_damaged disks/${basename(path)}`);
+      expect(finding).toMatchObject({ problem: `its bytes are not those of its layers, from byte ${at} on` });
+      expect(existsSync(path)).toBe(false);
+      await keepDisks(store, image, request);
+      expect(readFileSync(path).equals(whole)).toBe(true);
+    }
+  });
+
+  it("blames a layer archive, not its disk, when that is damaged", async () => {
+    const image = await pullImage(store, await sampleSource(), "latest", { platform, name: "one" });
+    await keepDisks(store, image, { format: "ext4" });
+    const { diffID } = image.layers[0]!;
+    corrupt(join(layerDirectory(store.content, diffID), "contents"));
+    await expectRepaired(`layer_damaged ${diffID}`);
+  });
+
   it("finds an index.json that says something else than the names, and takes nothing from it", async () => {
     const { root } = await pull("one");
     await store.flush();
@@ -243,7 +274,49 @@ describe("a check of a store", () => {
   });
 });
 
+describe("a store whose oci-layout", () => {
+  it("is damaged cannot be opened, and is repaired by what is beside it", async () => {
+    await pull("one");
+    await store[Symbol.asyncDispose]();
+    const path = join(directory, "oci-layout");
+    corrupt(path, readFileSync(path).indexOf("1.0.0"));
+    await expect(openImageStore(directory)).rejects.toMatchObject({ code: "store_invalid" });
+    expect(said(await checkDirectory())).toEqual(["index_wrong oci-layout"]);
+    expect(said(await checkDirectory(REPAIR))).toEqual(["index_wrong oci-layout"]);
+    expect(await checkDirectory()).toEqual([]);
+    store = await openImageStore(directory);
+    expect((await store.tags()).map(({ name }) => name)).toEqual(["one"]);
+  });
+
+  it("is of another version is left alone where nothing tells that it is ours", async () => {
+    await store[Symbol.asyncDispose]();
+    const theirs = join(directory, "theirs");
+    mkdirSync(theirs);
+    writeFileSync(join(theirs, "oci-layout"), '{"imageLayoutVersion":"2.0.0"}');
+    await expect(checkImageStore(theirs, REPAIR).next()).rejects.toMatchObject({ code: "store_invalid" });
+    expect(readFileSync(join(theirs, "oci-layout"), "utf8")).toBe('{"imageLayoutVersion":"2.0.0"}');
+    store = await openImageStore(directory);
+  });
+});
+
 describe("a store whose database", () => {
+  it.each([
+    ["a name that stands for two things", "update tags set root_digest = 'sha256:' || substr(root_digest, 9) || '0'"],
+    ["a descriptor that is none", "update tags set descriptor = substr(descriptor, 2)"],
+    ["an image of no platform", "update images set platform = 'linux/\u0001'"],
+    ["a config that is none", "update images set config = '{'"],
+  ])("has %s is made anew of the files by a repair", async (_, statement) => {
+    const source = await pull("one", { index: true });
+    await store.flush();
+    await store.database.write((queries) => sql.raw(statement).execute(queries));
+    await store[Symbol.asyncDispose]();
+    expect(said(await checkDirectory())[0]).toBe("database_damaged lamella.db");
+    expect(said(await checkDirectory(REPAIR))).toEqual(["database_damaged lamella.db"]);
+    expect(await checkDirectory()).toEqual([]);
+    store = await openImageStore(directory);
+    await expectWhole("one", source);
+  });
+
   it("is lost has its names and images again when it is opened", async () => {
     const source = await pull("one", { index: true });
     await store[Symbol.asyncDispose]();
@@ -251,6 +324,17 @@ describe("a store whose database", () => {
     expect(await checkDirectory()).toEqual([]);
     store = await openImageStore(directory);
     await expectWhole("one", source);
+  });
+
+  it("has JSON that is none says so", async () => {
+    await pull("one");
+    await store.flush();
+    await store.database.write((queries) => queries.updateTable("tags").set({ descriptor: "{" }).execute());
+    await expect(store.tags()).rejects.toMatchObject({
+      code: "store_invalid",
+      message: expect.stringContaining("check --repair"),
+    });
+    await expect(store.resolve("one")).rejects.toMatchObject({ code: "store_invalid" });
   });
 
   it.each([

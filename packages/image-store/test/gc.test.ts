@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +13,7 @@ import type { GcReport } from "../src/gc.js";
 import { openImageStore } from "../src/image-store.js";
 import type { ImageStore } from "../src/image-store.js";
 import { openImageTree } from "../src/image-tree.js";
+import { newPartName } from "../src/ingest-claim.js";
 import { layerDirectory, pullImage } from "../src/pull.js";
 import { sampleSource } from "./sample-image.js";
 import type { SampleOptions, SampleSource } from "./sample-image.js";
@@ -60,6 +62,12 @@ async function pushReferrer(subject: Descriptor, text: string): Promise<Descript
   const config = await push(OCI_EMPTY, "{}");
   const layers = [await push("text/plain", text)];
   return push(OCI_MANIFEST, { schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers, subject });
+}
+
+/** The name of what a process was writing that is gone. */
+async function deadPart(): Promise<string> {
+  const parts = (await newPartName()).split(".");
+  return parts.with(2, String(spawnSync("true").pid)).join(".");
 }
 
 function age(path: string, ms = 2 * HOUR): void {
@@ -148,7 +156,7 @@ describe("garbage collection", () => {
     await pull("moved", { layers: [{ path: "kept", text: "k" }] });
     await store.remove("gone");
     await push("text/plain", "of nobody");
-    writeFileSync(join(directory, "index.json.tmp-1"), "half");
+    writeFileSync(join(directory, "ingest", await deadPart()), "half");
     const before = await blobs();
     const dry = await store.gc({ ...NOW, dryRun: true });
     expect(await blobs()).toEqual(before);
@@ -267,14 +275,11 @@ describe("garbage collection", () => {
   it("removes what a killed process has left, and nothing that is being written", async () => {
     const digest = digestOf(Buffer.from("whole"));
     const hex = digestHex(digest);
-    const left = [
-      `ingest/sha256-${hex}.0123456789ab.1.released`,
-      `layers/${hex}.tmp-1`,
-      "index.json.tmp-7",
-      "oci-layout.tmp-7",
-    ];
+    const left = [`ingest/sha256-${hex}.0123456789ab.1.released`, `layers/${hex}.tmp-1`, `ingest/${await deadPart()}`];
+    const own = await newPartName();
+    writeFileSync(join(directory, "ingest", own), "index.json, soon");
     mkdirSync(join(directory, "layers", `${hex}.tmp-1`), { recursive: true });
-    for (const file of [left[0]!, `${left[1]}/contents`, left[2]!, left[3]!]) writeFileSync(join(directory, file), "x");
+    for (const file of [left[0]!, `${left[1]}/contents`, left[2]!]) writeFileSync(join(directory, file), "x");
     await using ingest = await store.content.ingest(digest);
     await ingest.write(Buffer.from("wh"));
     // what it took up is its own now

@@ -2,10 +2,11 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 
+import { DatabaseError } from "@lamella/database";
 import { openDisk } from "@lamella/disk-export";
 import { digestOf } from "@lamella/refs";
 import type { Descriptor } from "@lamella/refs";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { Phase, PhaseEnd } from "../src/hooks.js";
 import type { OpenSource } from "../src/image-location.js";
@@ -437,6 +438,31 @@ describe("a manager", () => {
     const waiting = other.waitForReady("alpine");
     open();
     expect((await waiting).id).toBe(id);
+  });
+
+  it("takes over what it waits for when the one that built it is closed", async () => {
+    const { root } = await serve(ALPINE);
+    const open = shut();
+    await manager.createImage("alpine", asked);
+    await using other = await openManager();
+    const waiting = other.waitForReady("alpine");
+    await manager[Symbol.asyncDispose]();
+    open();
+    expect(await waiting).toMatchObject({ digest: root.digest });
+  });
+
+  it("says so when the database does not let a build go on, and goes on when it is asked to recover it", async () => {
+    await serve(ALPINE);
+    const { database } = store;
+    const open = shut();
+    await manager.createImage("alpine", asked);
+    const lost = new DatabaseError("unavailable", "cannot write database: the device is gone");
+    const write = vi.spyOn(database, "write").mockRejectedValue(lost);
+    open();
+    await expect(manager.waitForReady("alpine")).rejects.toBe(lost);
+    write.mockRestore();
+    expect((await manager.recoverInterruptedBuilds()).length).toBe(1);
+    expect((await manager.waitForReady("alpine")).status).toBe("ready");
   });
 
   it("stops waiting when it is told to", async () => {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Descriptor } from "@lamella/refs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -69,6 +70,53 @@ describe("pullImage()", () => {
     expect(before).toBe(4);
     await pull(source);
     expect(source.fetched.length).toBe(before);
+  });
+
+  it("fetches nothing that another one is fetching, over another opening of the store too", async () => {
+    const source = await sampleSource({ layers: TWO_LAYERS });
+    await using other = await openImageStore(directory);
+    const images = await Promise.all([
+      pull(source),
+      pullImage(other, source, "latest", { platform, name: NAME }),
+      pullImage(other, source, "latest", { platform, name: "example.com/other:latest" }),
+    ]);
+    for (const { digest } of source.layers) expect(source.fetched.filter((each) => each === digest)).toEqual([digest]);
+    for (const image of images) expect(await readFiles(image)).toEqual({ a: "from below", b: "beside" });
+  });
+
+  it("brings what another one could not", async () => {
+    const source = await sampleSource({ layers: TWO_LAYERS });
+    const failing: SampleSource = {
+      ...source,
+      async *fetch(descriptor, call) {
+        if (source.layers.some(({ digest }) => digest === descriptor.digest)) throw new Error("the line is down");
+        yield* source.fetch(descriptor, call);
+      },
+    };
+    const [failed, brought] = await Promise.allSettled([pull(failing), pull(source)]);
+    expect(failed).toMatchObject({ reason: { message: "the line is down" } });
+    expect(brought.status).toBe("fulfilled");
+  });
+
+  it("says what is to be done where the system is in the way, and leaves nothing", async () => {
+    const source = await sampleSource({ layers: TWO_LAYERS });
+    const [first, second] = source.layers;
+    const codes = { ENOSPC: "no_space", EMFILE: "too_many_files", EIO: "io_failed" };
+    for (const [errno, code] of Object.entries(codes)) {
+      const failing: SampleSource = {
+        ...source,
+        async *fetch(descriptor, call) {
+          // the first has begun when the second fails, as a full disk fails it
+          if (descriptor.digest === second!.digest) throw Object.assign(new Error(errno), { code: errno });
+          for await (const chunk of source.fetch(descriptor, call)) {
+            yield chunk;
+            if (descriptor.digest === first!.digest) await sleep(20);
+          }
+        },
+      };
+      await expect(pull(failing)).rejects.toMatchObject({ name: "ImageStoreError", code, cause: { code: errno } });
+      expect(readdirSync(join(directory, "ingest"))).toEqual([]);
+    }
   });
 
   it("fetches a layer that occurs twice once and keeps both places", async () => {

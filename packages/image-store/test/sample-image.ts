@@ -22,6 +22,8 @@ export interface SampleOptions {
   /** Says that the layers have other diffIDs than they have. */
   wrongDiffIDs?: boolean;
   architecture?: string;
+  /** How its containers run, in the words of a config. */
+  run?: object;
   index?: boolean;
   /** Whether parts of blobs can be fetched: not at all, as they are, or only seemingly. */
   ranges?: "none" | "served" | "refused";
@@ -40,7 +42,8 @@ export async function sampleSource(options: SampleOptions = {}): Promise<SampleS
 
   const tars = await Promise.all(layers.map(({ path, text }) => packTar(textFile(path, text))));
   const diffIDs = tars.map((tar) => digestOf(options.wrongDiffIDs ? Buffer.from("other") : tar));
-  const config = json(OCI_CONFIG, { os: "linux", architecture, rootfs: { type: "layers", diff_ids: diffIDs } });
+  const rootfs = { type: "layers", diff_ids: diffIDs };
+  const config = json(OCI_CONFIG, { os: "linux", architecture, rootfs, config: options.run });
   const descriptors = tars.map((tar) => add(OCI_LAYER_GZIP, gzipSync(tar)));
   const manifest = { schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers: descriptors };
   let root = json(OCI_MANIFEST, manifest);

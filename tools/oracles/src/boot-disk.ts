@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -28,6 +28,8 @@ export interface BootRequest extends CallOptions {
   verity?: VerityRequest;
   /** The kernel mounts the disk, which must be ext4, to write to it, and `image` keeps what the machine wrote. */
   writable?: boolean;
+  /** One more disk, `/dev/vda`, for an ext4 or EROFS root: the machine may write to it. */
+  logged?: LoggedDisk;
   kernel: Kernel;
   /** A line of the root's shell, without double quotes, that must succeed before the marker is printed. */
   script?: string;
@@ -37,6 +39,12 @@ export interface BootRequest extends CallOptions {
   timeoutMs?: number;
   /** Memory of the machine; 1024 by default. */
   memoryMiB?: number;
+}
+
+export interface LoggedDisk {
+  image: string;
+  /** Made anew: every write and flush of the disk, in the format of Linux's dm-log-writes, as QEMU's blklogwrites writes it. */
+  log: string;
 }
 
 export interface BootReport {
@@ -130,17 +138,27 @@ async function machine(request: BootRequest & { work: string }, marker: string):
     "-device",
     `nvme-ns,drive=disk${at},nsid=${at + 1},bus=root`,
   ]);
-  const disk = ["-device", "nvme,id=root,serial=root", ...disks];
+  const logged = request.logged === undefined ? [] : await loggedDisk(request.logged);
+  const disk = ["-device", "nvme,id=root,serial=root", ...disks, ...logged];
   const settings = "console=ttyS0 panic=-1 quiet";
   if (request.format === "cpio") {
     const initramfs = await extendedInitramfs({ ...request, archive: request.image, script });
     return [...common, ...quiet, "-initrd", initramfs, "-append", `${settings} rdinit=/init`];
   }
-  if (request.format === "erofs" || request.verity !== undefined) {
+  if (request.format === "erofs" || request.verity !== undefined || request.logged !== undefined) {
     const diskCount = 1 + (request.overlaid?.length ?? 0);
     const initramfs = await mountingInitramfs({ ...request, format: request.format, diskCount, script });
     return [...common, ...quiet, ...disk, "-initrd", initramfs, "-append", settings];
   }
   const root = `root=/dev/nvme0n1 rootfstype=ext4 ${request.writable ? "rw" : "ro"} init=/bin/sh -- -c "${script}"`;
   return [...common, ...quiet, ...disk, "-append", `${settings} ${root}`];
+}
+
+/** Of virtio, which has no writes that stay at once: the guest flushes instead, and the record tells. */
+async function loggedDisk({ image, log }: LoggedDisk): Promise<string[]> {
+  await writeFile(log, "");
+  // what the machine flushes is recorded: this machine's disk need not wait for it
+  const file = (path: string): object => ({ driver: "file", filename: path, cache: { "no-flush": true } });
+  const node = { driver: "blklogwrites", "node-name": "logged", file: file(image), log: file(log) };
+  return ["-blockdev", JSON.stringify(node), "-device", "virtio-blk-pci,drive=logged,discard=off,write-zeroes=off"];
 }

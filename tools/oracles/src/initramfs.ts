@@ -25,6 +25,8 @@ export interface RootRequest extends InitramfsRequest {
   diskCount: number;
   /** dm-verity guards the only disk. */
   verity?: VerityRequest | undefined;
+  /** There is a disk of virtio besides, which is not mounted. */
+  logged?: object | undefined;
 }
 
 export interface VerityRequest {
@@ -64,8 +66,13 @@ exec $b switch_root /new /bin/sh -c "export ${PATH}; $script"
   return archive;
 }
 
-function modulesFor({ format, diskCount, verity }: RootRequest): string[] {
-  return [format, ...(diskCount > 1 ? ["overlay"] : []), ...(verity === undefined ? [] : ["dm-verity"])];
+function modulesFor({ format, diskCount, verity, logged }: RootRequest): string[] {
+  return [
+    format,
+    ...(diskCount > 1 ? ["overlay"] : []),
+    ...(verity === undefined ? [] : ["dm-verity"]),
+    ...(logged === undefined ? [] : ["virtio_pci", "virtio_blk"]),
+  ];
 }
 
 function mountRoot({ format, diskCount, verity }: RootRequest): string {
@@ -87,7 +94,7 @@ function mountRoot({ format, diskCount, verity }: RootRequest): string {
 }
 
 /** Copies a program with the libraries that it is linked to, to where it has them here. */
-async function copyProgram(program: string, options: CallOptions & { root: string }): Promise<void> {
+export async function copyProgram(program: string, options: CallOptions & { root: string }): Promise<void> {
   const { output } = await runCommand("ldd", [program], { accept: [0], signal: options.signal });
   const libraries = [...output.matchAll(/(?:=> |^\t)(\/\S+)/gm)].map(([, path]) => path!);
   for (const path of [program, ...libraries]) {

@@ -1,4 +1,4 @@
-import { LOCATION_FORMS, openDestination, openSource } from "@lamella/image-store";
+import { LOCATION_FORMS, openDestination } from "@lamella/image-store";
 import { Command, InvalidArgumentError, Option } from "commander";
 
 import { runCopy } from "../copy-run.js";
@@ -6,6 +6,7 @@ import { addGlobalOptions, chosenPlatform } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { withRegistries } from "../registry-session.js";
 import { parseSize } from "../size.js";
+import { withSource } from "../source-session.js";
 
 interface CopyOptions extends GlobalOptions {
   parallel: number;
@@ -35,12 +36,11 @@ export function copyCommand(): Command {
 }
 
 async function copy(from: string, to: string, options: CopyOptions, command: Command): Promise<void> {
-  await withRegistries(options, async ({ client, signal }) => {
-    const source = await openSource(from, client, { signal });
-    try {
+  const { root, parallel: concurrency, chunkSize: chunkBytes, foreignLayers } = options;
+  await withRegistries(options, ({ client, signal }) =>
+    withSource(from, { client, root, signal }, async (source) => {
       const destination = await openDestination(to, client, { signal });
       try {
-        const { parallel: concurrency, chunkSize: chunkBytes, foreignLayers } = options;
         const platform = chosenPlatform(command);
         await runCopy(source, destination, {
           to,
@@ -51,10 +51,8 @@ async function copy(from: string, to: string, options: CopyOptions, command: Com
       } finally {
         await destination.close();
       }
-    } finally {
-      await source.close();
-    }
-  });
+    }),
+  );
 }
 
 function parseCount(text: string): number {

@@ -4,6 +4,7 @@ import type { Descriptor, Digest } from "@lamella/refs";
 
 import { ImageStoreError } from "../errors.js";
 import type { StoreSchema } from "./schema.js";
+import { parseStored } from "./stored-json.js";
 
 /** What a text stands for in the store. */
 export interface FoundRoot {
@@ -43,7 +44,7 @@ export async function describeRoot(queries: Kysely<StoreSchema>, { name, digest 
   const images = queries.selectFrom("images").select("descriptor").where("manifest_digest", "=", digest);
   const found = tag ?? (await images.executeTakeFirst());
   if (found === undefined) throw new ImageStoreError("not_found", `cannot find ${digest}: not in the store`);
-  return JSON.parse(found.descriptor) as Descriptor;
+  return parseStored(found.descriptor) as Descriptor;
 }
 
 /** A name may be any text; one that is a reference also goes by what people write for it. */

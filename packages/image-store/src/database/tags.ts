@@ -5,6 +5,7 @@ import type { Descriptor, Digest } from "@lamella/refs";
 
 import { ImageStoreError } from "../errors.js";
 import type { StoreSchema, TagScope } from "./schema.js";
+import { parseStored } from "./stored-json.js";
 
 /** A name in the store, of an image or of another artifact. */
 export interface Tag {
@@ -45,7 +46,7 @@ export async function listTags(queries: Kysely<StoreSchema>, filter: TagFilter):
   const rows = await query.execute();
   return rows.map((row) => ({
     name: row.name,
-    descriptor: JSON.parse(row.descriptor) as Descriptor,
+    descriptor: parseStored(row.descriptor) as Descriptor,
     scope: row.scope,
     createdAt: new Date(row.created_at),
     updatedAt: new Date(row.updated_at),

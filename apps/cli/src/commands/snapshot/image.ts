@@ -1,4 +1,4 @@
-import { LOCATION_FORMS, openDestination, openSource, readImage } from "@lamella/image-store";
+import { LOCATION_FORMS, openDestination, readImage } from "@lamella/image-store";
 import type { RegistryClient } from "@lamella/oci-client";
 import type { CallOptions, RunConfig } from "@lamella/refs";
 import type { Snapshotter } from "@lamella/snapshot";
@@ -11,6 +11,7 @@ import { formatSize } from "../../size.js";
 import { findImage, requireSameImage } from "../../snapshot-image.js";
 import { addSnapshotOptions, type SnapshotCommandOptions, withOpenSnapshots } from "../../snapshot-session.js";
 import { sourceDateEpoch } from "../../source-date.js";
+import { withSource } from "../../source-session.js";
 
 interface ImageOptions extends SnapshotCommandOptions {
   base?: string;
@@ -99,22 +100,16 @@ async function withBase(
   { options, client, signal }: BaseSearch,
   use: (base: ImageBase | undefined) => Promise<void>,
 ): Promise<void> {
-  const { base, scratch } = options;
+  const { base, scratch, root } = options;
   const remembered = base === undefined && !scratch ? await findImage(snapshotter, name, { signal }) : undefined;
   const text = base ?? remembered?.source;
   if (text === undefined) return use(undefined);
   const platform = remembered?.platform ?? options.platform;
-  const source = await openSource(text, client, { signal });
-  try {
-    const image = await readImage(source.images, await source.images.resolve(source.name, { signal }), {
-      platform,
-      signal,
-    });
+  await withSource(text, { client, root, signal }, async ({ images, name: target }) => {
+    const image = await readImage(images, await images.resolve(target, { signal }), { platform, signal });
     if (remembered !== undefined) requireSameImage(remembered, image.descriptor.digest);
-    await use({ images: source.images, descriptor: image.descriptor });
-  } finally {
-    await source.close();
-  }
+    await use({ images, descriptor: image.descriptor });
+  });
 }
 
 function runOf({ cmd, entrypoint, env, user, workdir }: ImageOptions): RunConfig {
