@@ -47,7 +47,10 @@ describe.skipIf(reason !== undefined)(`disks that refer to others (${reason ?? "
     layers = await Promise.all(tars.map((path) => openTarLayer(path)));
     tree = await mergeLayers(layers);
   });
-  afterAll(() => rm(work, { recursive: true, force: true }));
+  afterAll(async () => {
+    await tree[Symbol.asyncDispose]();
+    await rm(work, { recursive: true, force: true });
+  });
 
   describe.each([
     ["an index over tars", planIndex],
