@@ -2,7 +2,7 @@
  * What every root script needs before anything else: the workspace's packages installed and built.
  * Plain Node with no dependency: on a fresh clone there is nothing but Node and npm.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
@@ -20,12 +20,28 @@ export function run(command, args, options = {}) {
 
 /** Runs a command in the workspace; its exit status, 127 where it cannot be started. */
 export function tryRun(command, args, options = {}) {
-  // turbo calls pnpm, which is nowhere but here
-  const PATH = `${join(ROOT, "node_modules/.bin")}${delimiter}${process.env.PATH ?? ""}`;
-  const env = { ...process.env, PATH, TURBO_TELEMETRY_DISABLED: "1", TURBO_NO_UPDATE_NOTIFIER: "1", ...options.env };
-  const result = spawnSync(command, args, { cwd: ROOT, stdio: options.stdio ?? "inherit", env });
+  const result = spawnSync(command, args, inWorkspace(options));
   if (result.error) process.stderr.write(`cannot run ${command}: ${result.error.message}\n`);
   return result.status ?? 127;
+}
+
+/** As `tryRun`, beside others. */
+export function tryStart(command, args, options = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, inWorkspace(options));
+    child.on("error", (error) => {
+      process.stderr.write(`cannot run ${command}: ${error.message}\n`);
+      resolve(127);
+    });
+    child.on("close", (status) => resolve(status ?? 127));
+  });
+}
+
+function inWorkspace({ stdio = "inherit", env }) {
+  // turbo calls pnpm, which is nowhere but here
+  const PATH = `${join(ROOT, "node_modules/.bin")}${delimiter}${process.env.PATH ?? ""}`;
+  const quiet = { TURBO_TELEMETRY_DISABLED: "1", TURBO_NO_UPDATE_NOTIFIER: "1" };
+  return { cwd: ROOT, stdio, env: { ...process.env, PATH, ...quiet, ...env } };
 }
 
 export const bin = (name) => join(ROOT, "node_modules/.bin", name);

@@ -44,28 +44,30 @@ describe.skipIf(reason !== undefined).each([true, false])(
       await expectSound(image);
     });
 
-    it.runIf(journal)("has what was synced before the power was cut", async () => {
-      const image = await make(64 * MIB);
-      const cut = join(work, "cut");
-      await mounted(image, async (directory) => {
-        for (let at = 0; at < 300; at++) {
-          await using file = await open(join(directory, "etc", `new ${at}`), "w");
-          await file.writeFile(`content ${at}`);
-          await file.sync();
-        }
-        await rm(join(directory, "etc/new 7"));
-        // what a machine without power finds: the file system was not unmounted
-        await copyFile(image, cut);
-      });
-      expect((await e2fsck(cut)).output).toMatch(/skipping journal recovery|needs_recovery/i);
+    if (journal) {
+      it("has what was synced before the power was cut", async () => {
+        const image = await make(64 * MIB);
+        const cut = join(work, "cut");
+        await mounted(image, async (directory) => {
+          for (let at = 0; at < 300; at++) {
+            await using file = await open(join(directory, "etc", `new ${at}`), "w");
+            await file.writeFile(`content ${at}`);
+            await file.sync();
+          }
+          await rm(join(directory, "etc/new 7"));
+          // what a machine without power finds: the file system was not unmounted
+          await copyFile(image, cut);
+        });
+        expect((await e2fsck(cut)).output).toMatch(/skipping journal recovery|needs_recovery/i);
 
-      await mounted(cut, async (directory) => {
-        const names = (await readdir(join(directory, "etc"))).filter((name) => name.startsWith("new "));
-        expect(names.length).toBeGreaterThanOrEqual(299);
-        expect(await readFile(join(directory, "etc/new 299"), "utf8")).toBe("content 299");
+        await mounted(cut, async (directory) => {
+          const names = (await readdir(join(directory, "etc"))).filter((name) => name.startsWith("new "));
+          expect(names.length).toBeGreaterThanOrEqual(299);
+          expect(await readFile(join(directory, "etc/new 299"), "utf8")).toBe("content 299");
+        });
+        await expectSound(cut);
       });
-      await expectSound(cut);
-    });
+    }
 
     async function make(freeBytes: number): Promise<string> {
       const image = join(work, "disk.ext4");
