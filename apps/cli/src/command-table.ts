@@ -110,6 +110,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/unpack.js")).unpackCommand(),
   },
   {
+    name: "mount",
+    description: "mount the file tree of an image, read-only",
+    load: async () => (await import("./commands/mount.js")).mountCommand(),
+  },
+  {
+    name: "serve",
+    description: "serve an image as a block device, read-only",
+    load: async () => (await import("./commands/serve.js")).serveCommand(),
+  },
+  {
     name: "layer",
     description: "look into a layer's blob, convert it, verify it",
     load: async () => (await import("./commands/layer.js")).layerCommand(),

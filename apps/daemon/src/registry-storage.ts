@@ -1,8 +1,8 @@
 import { createReadStream } from "node:fs";
 
-import type { ContentStore, ImageStore } from "@lamella/image-store";
+import type { ContentStore, ImageStore, Tag } from "@lamella/image-store";
 import { isDigest } from "@lamella/refs";
-import type { CallOptions, Descriptor } from "@lamella/refs";
+import type { CallOptions, Descriptor, Digest } from "@lamella/refs";
 import { createUploadSessions, RegistryError } from "@lamella/registry";
 import type { BlobStorage, ManifestStorage, Page, RegistryStorage, UploadSink } from "@lamella/registry";
 
@@ -27,8 +27,9 @@ export function storeRegistryStorage(store: ImageStore): StoreRegistryStorage {
 function storeBlobs(store: ContentStore): BlobStorage {
   return {
     // a client that is told of a blob does not send it, and names it in a manifest soon
-    stat: (digest, call) => store.touch(digest, call),
-    read: (digest, { offset, length, signal }) => store.readRange(digest, offset, length, { signal }),
+    stat: (_, digest, call) => store.touch(digest, call),
+    read: (_, digest, { offset, length, signal }) => store.readRange(digest, offset, length, { signal }),
+    mount: async (_, digest, { signal }) => (await store.touch(digest, { signal })) !== undefined,
   };
 }
 
@@ -62,21 +63,38 @@ function isForWantOfRoom(error: unknown): boolean {
 /** Every normalised image reference begins with a host, which has a dot or a colon or is `localhost`. */
 const PREFIX = "lamellad/";
 
+/** In the entry of a manifest, what that refers to: found without reading the manifests of a repository. */
+const SUBJECT = "dev.lamella.subject";
+
 function storeManifests(store: ImageStore): ManifestStorage {
-  async function resolve(repository: string, reference: string, call?: CallOptions): Promise<Descriptor | undefined> {
+  async function find(repository: string, reference: string, call?: CallOptions): Promise<Descriptor | undefined> {
     const name = nameOf(repository, reference);
     const [tag] = await store.tags({ prefix: name, limit: 1 }, call);
     return tag?.name === name ? tag.descriptor : undefined;
   }
 
   return {
-    resolve,
-    async put(repository, manifest, { tag, signal } = {}) {
-      for (const reference of tag === undefined ? [manifest.digest] : [manifest.digest, tag]) {
-        const known = await resolve(repository, reference, { signal });
-        if (known?.digest === manifest.digest) continue;
-        await orStorageFull(() => store.tag(nameOf(repository, reference), manifest, { signal }));
+    async resolve(repository, reference, call) {
+      const found = await find(repository, reference, call);
+      return found && { mediaType: found.mediaType, digest: found.digest, size: found.size };
+    },
+    async put(repository, manifest, { tag, subject, signal } = {}) {
+      const entry = subject === undefined ? manifest : { ...manifest, annotations: { [SUBJECT]: subject } };
+      const names = new Map([[manifest.digest as string, entry]]);
+      if (tag !== undefined) names.set(tag, manifest);
+      for (const [reference, wanted] of names) {
+        const known = await find(repository, reference, { signal });
+        if (known?.digest === wanted.digest && known.annotations?.[SUBJECT] === wanted.annotations?.[SUBJECT]) continue;
+        await orStorageFull(() => store.tag(nameOf(repository, reference), wanted, { signal }));
       }
+    },
+    async referrers(repository, subject, page) {
+      const found: Digest[] = [];
+      for await (const { name, descriptor } of tagsUnder(store, `${PREFIX}${repository}@`, page)) {
+        const digest = name.slice(name.indexOf("@") + 1);
+        if (descriptor.annotations?.[SUBJECT] === subject && isDigest(digest)) found.push(digest);
+      }
+      return pageOf(found, page);
     },
     async delete(repository, reference, call) {
       const name = nameOf(repository, reference);
@@ -97,19 +115,26 @@ function storeManifests(store: ImageStore): ManifestStorage {
     },
     async repositories(page) {
       const found = new Set<string>();
-      let after = PREFIX;
-      for (;;) {
-        const tags = await store.tags({ prefix: PREFIX, after, limit: TAGS_AT_ONCE }, page);
-        for (const { name } of tags) found.add(name.slice(PREFIX.length).replace(/[:@].*$/, ""));
-        const last = tags.at(-1);
-        if (last === undefined || tags.length < TAGS_AT_ONCE) return pageOf([...found], page);
-        after = last.name;
+      for await (const { name } of tagsUnder(store, PREFIX, page)) {
+        found.add(name.slice(PREFIX.length).replace(/[:@].*$/, ""));
       }
+      return pageOf([...found], page);
     },
   };
 }
 
 const TAGS_AT_ONCE = 1000;
+
+async function* tagsUnder(store: ImageStore, prefix: string, { signal }: CallOptions): AsyncGenerator<Tag> {
+  let after = prefix;
+  for (;;) {
+    const tags = await store.tags({ prefix, after, limit: TAGS_AT_ONCE }, { signal });
+    yield* tags;
+    const last = tags.at(-1);
+    if (last === undefined || tags.length < TAGS_AT_ONCE) return;
+    after = last.name;
+  }
+}
 
 async function hasManifests(store: ImageStore, repository: string, call: CallOptions): Promise<boolean> {
   const prefixes = [nameOf(repository, ""), `${PREFIX}${repository}@`];
@@ -122,7 +147,7 @@ function nameOf(repository: string, reference: string): string {
   return `${PREFIX}${repository}${reference.includes(":") ? "@" : ":"}${reference}`;
 }
 
-function pageOf(names: string[], { after = "", limit }: Page): string[] {
+function pageOf<Name extends string>(names: Name[], { after = "", limit }: Page): Name[] {
   return names
     .filter((name) => name > after)
     .sort()

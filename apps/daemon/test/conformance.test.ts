@@ -7,6 +7,7 @@ import { describe, it } from "vitest";
 
 import { runDaemon } from "./fixture.js";
 
+// what the specification alone says is asked of lamellad in tools/e2e, beside another registry
 describe("lamellad's registry, over HTTP and on disk", () => {
   registryConformance({ describe, it }, async () => {
     const { daemon, root, errors, ...running } = await runDaemon();

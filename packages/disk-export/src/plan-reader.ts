@@ -4,14 +4,18 @@ import type { CallOptions } from "@lamella/refs";
 import type { DiskPlan, Segment } from "./disk-plan.js";
 import { shownPath } from "./entry-path.js";
 import { DiskExportError } from "./errors.js";
+import { createMadeBytes } from "./made-bytes.js";
+import type { MadeSegment } from "./made-bytes.js";
 
 /** No chunk is longer. */
 const CHUNK_BYTES = 1 << 20;
 /** A piece of this size goes out as it is; smaller ones are gathered, so that 70,000 small files are not 70,000 chunks. */
 const PASS_THROUGH_BYTES = 64 << 10;
+/** What is kept of segments that were read in part. */
+const KEPT_BYTES = 8 << 20;
 
 /** One whose bytes are read, not made. */
-type DataSegment = Exclude<Segment, { bytes: unknown }>;
+type DataSegment = Exclude<Segment, MadeSegment>;
 
 /** A plan but for what {@link createDiskPlan} adds. */
 export interface DiskPlanParts extends Omit<DiskPlan, "read" | "kernel" | typeof Symbol.asyncDispose> {
@@ -30,6 +34,7 @@ export interface DiskPlanParts extends Omit<DiskPlan, "read" | "kernel" | typeof
  */
 export function createDiskPlan({ tree, kernel, dispose, ...plan }: DiskPlanParts): DiskPlan {
   const zeros = new Uint8Array(CHUNK_BYTES);
+  const madeBytes = createMadeBytes(KEPT_BYTES);
   let disposed: PromiseLike<void> | undefined;
 
   async function* read(offset: number, length: number, { signal }: CallOptions = {}): AsyncGenerator<Uint8Array> {
@@ -55,8 +60,9 @@ export function createDiskPlan({ tree, kernel, dispose, ...plan }: DiskPlanParts
       const skipped = position - segment.offset;
       const count = Math.min(segment.offset + segment.length, end) - position;
       if ("bytes" in segment) {
-        const bytes = segment.bytes();
-        for (const chunk of gatherer.push(count === bytes.length ? bytes : bytes.subarray(skipped, skipped + count))) {
+        const isWhole = count === segment.length;
+        const bytes = isWhole ? segment.bytes() : madeBytes(segment).subarray(skipped, skipped + count);
+        for (const chunk of gatherer.push(bytes)) {
           yield chunk;
           signal?.throwIfAborted();
         }

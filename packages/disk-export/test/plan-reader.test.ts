@@ -46,6 +46,20 @@ describe("createDiskPlan()", () => {
     for (const [index, read] of reads.entries()) expect(Buffer.compare(read, whole.subarray(offsets[index]))).toBe(0);
   });
 
+  it("makes a segment once that is read block by block", async () => {
+    let made = 0;
+    const bytes = (): Uint8Array => {
+      made++;
+      return Uint8Array.from({ length: 65_536 }, (_, index) => index >> 8);
+    };
+    const plan = planOf([{ offset: 4096, length: 65_536, bytes }], 100_000);
+    for (let at = 0; at < 16; at++) {
+      const block = await collect(plan.read(4096 + 4096 * at, 4096));
+      expect([block.length, block[0], block.at(-1)]).toEqual([4096, 16 * at, 16 * at + 15]);
+    }
+    expect(made).toBe(1);
+  });
+
   it("gathers small segments: 70,000 of them are a few chunks", async () => {
     const segments = Array.from({ length: 70_000 }, (_, index) => ({
       offset: 32 * index,

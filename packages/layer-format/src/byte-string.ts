@@ -1,4 +1,5 @@
 const CHUNK = 8192;
+const NOT_ASCII = /[^\0-\x7f]/;
 const encoder = new TextEncoder();
 
 /**
@@ -11,6 +12,8 @@ const { latin1Slice } =
 
 /** The byte string (see `Entry`) of a text's UTF-8 form. */
 export function byteString(text: string): string {
+  // Nearly every name is ASCII, and that is its own UTF-8 form.
+  if (!NOT_ASCII.test(text)) return text;
   return bytesToByteString(encoder.encode(text));
 }
 

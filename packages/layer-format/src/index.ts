@@ -32,3 +32,4 @@ export { DEFAULT_TOC_LIMITS, type TocLimits } from "./toc/document.js";
 export { layerFromToc, type TocLayerOptions } from "./toc/layer.js";
 export { type TocVerification, verifyToc, type VerifyTocOptions } from "./toc/verify.js";
 export type { ChunkSource, LayerToc, TocChunk, TocFormat } from "./toc/toc.js";
+export { createZstdFrameReader, type ZstdFrameReader, type ZstdFrameSink } from "./zstd-frames.js";

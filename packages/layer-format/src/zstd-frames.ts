@@ -14,6 +14,8 @@ export interface ZstdFrameSink {
   endBlock(isLast: boolean): void;
   /** The frame has ended. Either number is undefined where the frame does not have it. */
   end(contentSize: number | undefined, checksum: number | undefined): void;
+  /** A frame, skippable or not, ends before this byte of the stream: what follows can be read without what came before. */
+  boundary?(offset: number): void;
 }
 
 /** Follows a zstd stream's structure: what a decoder is given is whole, of a known format and within the window allowed. */
@@ -39,6 +41,7 @@ export function createZstdFrameReader(sink: ZstdFrameSink, windowBytes: number):
   let filled = 0;
   /** Bytes that the step still wants; those of fields are gathered, those of blocks and skippable frames pass through. */
   let wanted = 4;
+  let position = 0;
   let descriptor = 0;
   let contentSize: number | undefined;
   let lastBlock = false;
@@ -61,6 +64,7 @@ export function createZstdFrameReader(sink: ZstdFrameSink, windowBytes: number):
         filled += part.length;
       }
       at += part.length;
+      position += part.length;
       wanted -= part.length;
       if (wanted === 0) finishStep();
     }
@@ -82,10 +86,15 @@ export function createZstdFrameReader(sink: ZstdFrameSink, windowBytes: number):
         return endBlock();
       case "checksum":
         sink.end(contentSize, view.getUint32(0, true));
-        return enter("magic", 4);
+        return enterNext();
       case "skip":
-        return enter("magic", 4);
+        return enterNext();
     }
+  }
+
+  function enterNext(): void {
+    sink.boundary?.(position);
+    enter("magic", 4);
   }
 
   function readMagic(magic: number): void {
@@ -132,7 +141,7 @@ export function createZstdFrameReader(sink: ZstdFrameSink, windowBytes: number):
     if (!lastBlock) return enter("blockHeader", 3);
     if ((descriptor & 0x04) !== 0) return enter("checksum", 4);
     sink.end(contentSize, undefined);
-    enter("magic", 4);
+    enterNext();
   }
 
   function isSingleSegment(): boolean {

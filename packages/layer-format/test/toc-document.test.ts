@@ -127,7 +127,7 @@ describe("readTocDocument()", () => {
     ["nothing", "", /not JSON/],
     ["an array", "[]", /not JSON/],
     ["an open object", "{", /not JSON/],
-    ["an open list", '{"version":1,"entries":[{}', /not JSON/],
+    ["an open list", '{"version":1,"entries":[{"name":"a","type":"fifo"}', /not JSON/],
     ["a missing comma", '{"version":1,"entries":[{"name":"a" "type":"dir"}]}', /not JSON/],
     ["something after it", '{"version":1,"entries":[]} x', /not JSON/],
     ["a comma alone", '{"version":1,"entries":[,]}', /not JSON/],

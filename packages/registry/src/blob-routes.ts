@@ -6,22 +6,23 @@ import { streamOf } from "./body.js";
 import { BLOB } from "./endpoints.js";
 import { errorResponse } from "./error-response.js";
 import { RegistryError } from "./errors.js";
-import { repositoryOf } from "./repository-name.js";
 import { parseRange } from "./range.js";
 import type { ByteRange } from "./range.js";
-import type { BlobStorage } from "./storage.js";
+import type { Service } from "./service.js";
 
 /** Reading and removing blobs: OCI distribution-spec 1.1, end-2 and end-10. */
-export function addBlobRoutes(app: Hono, blobs: BlobStorage): void {
-  app.get(BLOB, (c) => readBlob(c, blobs));
-  if (blobs.delete !== undefined) app.delete(BLOB, (c) => deleteBlob(c, blobs));
+export function addBlobRoutes(app: Hono, service: Service): void {
+  const { blobs, deletion } = service;
+  app.get(BLOB, (c) => readBlob(c, service));
+  if (blobs.delete !== undefined && deletion.blobs !== false) app.delete(BLOB, (c) => deleteBlob(c, service));
 }
 
-async function readBlob(c: Context, blobs: BlobStorage): Promise<Response> {
+async function readBlob(c: Context, { blobs, gate }: Service): Promise<Response> {
+  const name = await gate.repository(c, "pull");
   const digest = digestOfRequest(c);
   const { signal } = c.req.raw;
-  const size = await blobs.stat(digest, { signal });
-  if (size === undefined) throw new RegistryError("blob_unknown", `cannot read blob ${digest}: not in the registry`);
+  const size = await blobs.stat(name, digest, { signal });
+  if (size === undefined) throw new RegistryError("blob_unknown", `cannot read blob ${digest}: not in the repository`);
 
   let range: ByteRange | undefined;
   try {
@@ -38,18 +39,19 @@ async function readBlob(c: Context, blobs: BlobStorage): Promise<Response> {
     ETag: `"${digest}"`,
     ...(range === undefined ? {} : { "Content-Range": `bytes ${offset}-${offset + length - 1}/${size}` }),
   };
-  const body = c.req.method === "HEAD" ? null : streamOf(blobs.read(digest, { offset, length, signal }));
+  const body = c.req.method === "HEAD" ? null : streamOf(blobs.read(name, digest, { offset, length, signal }));
   return new Response(body, { status: range === undefined ? 200 : 206, headers });
 }
 
-async function deleteBlob(c: Context, blobs: BlobStorage): Promise<Response> {
+async function deleteBlob(c: Context, { blobs, gate }: Service): Promise<Response> {
+  const name = await gate.repository(c, "delete");
   const digest = digestOfRequest(c);
-  if ((await blobs.delete?.(digest, { signal: c.req.raw.signal })) === true) return new Response(null, { status: 202 });
-  throw new RegistryError("blob_unknown", `cannot delete blob ${digest}: not in the registry`);
+  const deleted = await blobs.delete?.(name, digest, { signal: c.req.raw.signal });
+  if (deleted === true) return new Response(null, { status: 202 });
+  throw new RegistryError("blob_unknown", `cannot delete blob ${digest}: not in the repository`);
 }
 
 function digestOfRequest(c: Context): Digest {
-  repositoryOf(c);
   return parseDigest(c.req.param("digest") ?? "");
 }
 

@@ -9,5 +9,6 @@ export const UPLOADS: string = `${REPOSITORY}/blobs/uploads/`;
 export const UPLOAD: string = `${REPOSITORY}/blobs/uploads/:id`;
 export const BLOB: string = `${REPOSITORY}/blobs/:digest`;
 export const MANIFEST: string = `${REPOSITORY}/manifests/:reference`;
+export const REFERRERS: string = `${REPOSITORY}/referrers/:digest`;
 
-export const ENDPOINTS: readonly string[] = [BASE, CATALOG, TAGS, UPLOADS, UPLOAD, BLOB, MANIFEST];
+export const ENDPOINTS: readonly string[] = [BASE, CATALOG, TAGS, UPLOADS, UPLOAD, BLOB, MANIFEST, REFERRERS];

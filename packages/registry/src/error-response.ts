@@ -2,6 +2,7 @@ import { RefsError } from "@lamella/refs";
 
 import { RegistryError } from "./errors.js";
 import type { RegistryErrorCode } from "./errors.js";
+import { jsonResponse } from "./json-response.js";
 
 type Answer = readonly [status: number, code: string];
 
@@ -13,6 +14,7 @@ const ANSWERS: Readonly<Record<RegistryErrorCode, Answer>> = {
   name_unknown: [404, "NAME_UNKNOWN"],
   name_invalid: [400, "NAME_INVALID"],
   tag_invalid: [400, "TAG_INVALID"],
+  path_too_long: [414, "NAME_INVALID"],
   page_invalid: [400, "PAGINATION_NUMBER_INVALID"],
   digest_missing: [400, "DIGEST_INVALID"],
   digest_mismatch: [400, "DIGEST_INVALID"],
@@ -23,6 +25,12 @@ const ANSWERS: Readonly<Record<RegistryErrorCode, Answer>> = {
   manifest_invalid: [400, "MANIFEST_INVALID"],
   manifest_too_large: [413, "MANIFEST_INVALID"],
   manifest_reference_unknown: [404, "MANIFEST_BLOB_UNKNOWN"],
+  body_slow: [408, "UNKNOWN"],
+  manifests_exhausted: [429, "TOOMANYREQUESTS"],
+  unauthorized: [401, "UNAUTHORIZED"],
+  denied: [403, "DENIED"],
+  scope_invalid: [400, "UNSUPPORTED"],
+  secret_invalid: [500, "UNKNOWN"],
   storage_full: [507, "UNKNOWN"],
   endpoint_unknown: [404, "UNSUPPORTED"],
   method_unsupported: [405, "UNSUPPORTED"],
@@ -39,7 +47,7 @@ export function isExpected(error: unknown): error is RegistryError | RefsError {
 export function errorResponse(error: unknown, headers: Record<string, string> = {}): Response {
   const [status, code] = answerTo(error);
   const message = isExpected(error) ? error.message : "cannot answer: the registry failed";
-  return Response.json({ errors: [{ code, message }] }, { status, headers });
+  return jsonResponse({ errors: [{ code, message }] }, { status, headers });
 }
 
 function answerTo(error: unknown): Answer {

@@ -3,27 +3,30 @@ import type { Context, Hono } from "hono";
 
 import { CATALOG, TAGS } from "./endpoints.js";
 import { RegistryError } from "./errors.js";
-import { repositoryOf } from "./repository-name.js";
-import type { ManifestStorage, Page } from "./storage.js";
+import { jsonResponse } from "./json-response.js";
+import type { Service } from "./service.js";
+import type { Page } from "./storage.js";
 
 /** Names in one answer, whatever `n` is: the rest is behind the `Link` header. */
 const PAGE_MAX = 1000;
 
 /** Tags (OCI distribution-spec 1.1, end-8) and repositories (`_catalog`, as Docker's registry has it). */
-export function addListingRoutes(app: Hono, manifests: ManifestStorage): void {
+export function addListingRoutes(app: Hono, { gate, manifests }: Service): void {
   app.get(CATALOG, async (c) => {
+    await gate.enter(c, { type: "registry", name: "catalog", actions: ["*"] });
     const page = pageOf(c);
     const { names, headers } = cut(c, page, await manifests.repositories(page));
-    return Response.json({ repositories: names }, { headers });
+    return jsonResponse({ repositories: names }, { headers });
   });
   app.get(TAGS, async (c) => {
-    const name = repositoryOf(c);
+    const name = await gate.repository(c, "pull");
     const page = pageOf(c);
     const found = await manifests.tags(name, page);
-    if (found === undefined)
+    if (found === undefined) {
       throw new RegistryError("name_unknown", `cannot list tags of ${quote(name)}: no such repository`);
+    }
     const { names, headers } = cut(c, page, found);
-    return Response.json({ name, tags: names }, { headers });
+    return jsonResponse({ name, tags: names }, { headers });
   });
 }
 

@@ -1,5 +1,12 @@
-import { detectMediaType, isIndexType, isNondistributableType, parseIndex, parseManifest } from "@lamella/refs";
-import type { CallOptions, Descriptor } from "@lamella/refs";
+import {
+  detectMediaType,
+  isDocumentType,
+  isIndexType,
+  isNondistributableType,
+  parseIndex,
+  parseManifest,
+} from "@lamella/refs";
+import type { CallOptions, Descriptor, Digest } from "@lamella/refs";
 
 import { RegistryError } from "./errors.js";
 import type { BlobStorage, ManifestStorage } from "./storage.js";
@@ -7,10 +14,15 @@ import type { BlobStorage, ManifestStorage } from "./storage.js";
 /** What a registry has to know of a manifest or an index. */
 export interface ManifestDocument {
   readonly mediaType: string;
-  /** Content that has to be there: the config and the layers, less those that no registry holds. */
+  /** Content that has to be there: the config and the layers, less those that no registry holds; what an index has besides manifests. */
   readonly blobs: readonly Descriptor[];
-  /** Documents that have to be there: an index's. A `subject` is not one: it may come later, or never. */
+  /** Documents that have to be there: an index's. */
   readonly manifests: readonly Descriptor[];
+  /** What it refers to, which may come later, or never. */
+  readonly subject: Digest | undefined;
+  /** What it is listed as among its subject's referrers: of a manifest without a type of its own, that of its config. */
+  readonly artifactType: string | undefined;
+  readonly annotations: Readonly<Record<string, string>> | undefined;
 }
 
 /**
@@ -21,12 +33,16 @@ export function parseDocument(bytes: Uint8Array, contentType: string | undefined
   const claimed = contentType?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
   const type = claimed === "" ? detectMediaType(bytes) : claimed;
   if (isIndexType(type)) {
-    const { mediaType, manifests } = parseIndex(bytes, type);
-    return { mediaType, blobs: [], manifests };
+    const { mediaType, manifests: children, subject, artifactType, annotations } = parseIndex(bytes, type);
+    const manifests = children.filter((child) => isDocumentType(child.mediaType));
+    const blobs = children.filter((child) => !isDocumentType(child.mediaType));
+    return { mediaType, blobs, manifests, subject: subject?.digest, artifactType, annotations };
   }
-  const { mediaType, config, layers } = parseManifest(bytes, type);
+  const { mediaType, config, layers, subject, artifactType, annotations } = parseManifest(bytes, type);
   const held = layers.filter((layer) => !isNondistributableType(layer.mediaType));
-  return { mediaType, blobs: [config, ...held], manifests: [] };
+  const listedAs = artifactType ?? config.mediaType;
+  const blobs = [config, ...held];
+  return { mediaType, blobs, manifests: [], subject: subject?.digest, artifactType: listedAs, annotations };
 }
 
 export interface CheckReferencesOptions extends CallOptions {
@@ -44,7 +60,7 @@ export async function checkReferences(
   options: CheckReferencesOptions,
 ): Promise<void> {
   const { blobs, manifests, signal } = options;
-  for (const blob of document.blobs) checkSize(blob, await blobs.stat(blob.digest, { signal }));
+  for (const blob of document.blobs) checkSize(blob, await blobs.stat(repository, blob.digest, { signal }));
   for (const manifest of document.manifests) {
     checkSize(manifest, (await manifests.resolve(repository, manifest.digest, { signal }))?.size);
   }

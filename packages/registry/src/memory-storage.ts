@@ -1,5 +1,7 @@
+import { isDigest } from "@lamella/refs";
 import type { Descriptor, Digest } from "@lamella/refs";
 
+import { joined } from "./body.js";
 import { RegistryError } from "./errors.js";
 import type { BlobStorage, ManifestStorage, Page, RegistryStorage } from "./storage.js";
 import type { UploadSink } from "./upload-session.js";
@@ -12,13 +14,18 @@ export interface MemoryStorageOptions {
   readonly maxUploads?: number;
 }
 
-/** A storage that forgets: for tests and examples. It has every capability. */
+/** A storage that forgets: for tests and examples. It has every capability, and blobs are each repository's own. */
 export function memoryStorage(options: MemoryStorageOptions = {}): RegistryStorage {
   const { maxBytes = 256 << 20, maxUploads = 256 } = options;
-  const content = new Map<Digest, Uint8Array>();
+  const content = new Map<Digest, { readonly bytes: Uint8Array; readonly owners: Set<string> }>();
   let held = 0;
 
-  function openSink(): UploadSink {
+  function find(repository: string, digest: Digest): Uint8Array | undefined {
+    const blob = content.get(digest);
+    return blob?.owners.has(repository) === true ? blob.bytes : undefined;
+  }
+
+  function openSink(repository: string): UploadSink {
     const chunks: Uint8Array[] = [];
     let size = 0;
     return {
@@ -34,8 +41,13 @@ export function memoryStorage(options: MemoryStorageOptions = {}): RegistryStora
         yield* chunks;
       },
       async commit(digest) {
-        if (content.has(digest)) held -= size;
-        else content.set(digest, joined(chunks, size));
+        const known = content.get(digest);
+        if (known === undefined) {
+          content.set(digest, { bytes: joined(chunks, size), owners: new Set([repository]) });
+        } else {
+          held -= size;
+          known.owners.add(repository);
+        }
       },
       async discard() {
         held -= size;
@@ -44,28 +56,39 @@ export function memoryStorage(options: MemoryStorageOptions = {}): RegistryStora
   }
 
   const blobs: BlobStorage = {
-    async stat(digest, call = {}) {
+    async stat(repository, digest, call = {}) {
       call.signal?.throwIfAborted();
-      return content.get(digest)?.length;
+      return find(repository, digest)?.length;
     },
-    async *read(digest, { offset, length, signal }) {
+    async *read(repository, digest, { offset, length, signal }) {
       signal?.throwIfAborted();
-      const bytes = content.get(digest);
+      const bytes = find(repository, digest);
       if (bytes === undefined) throw new RegistryError("blob_unknown", `cannot read blob ${digest}: not in memory`);
       yield bytes.slice(offset, offset + length);
     },
-    async delete(digest, call = {}) {
+    async mount(repository, digest, { from, signal }) {
+      signal?.throwIfAborted();
+      const owners = content.get(digest)?.owners;
+      if (owners === undefined || (from !== undefined && !owners.has(from))) return false;
+      owners.add(repository);
+      return true;
+    },
+    async delete(repository, digest, call = {}) {
       call.signal?.throwIfAborted();
-      held -= content.get(digest)?.length ?? 0;
+      const blob = content.get(digest);
+      if (blob === undefined || !blob.owners.delete(repository)) return false;
+      if (blob.owners.size > 0) return true;
+      held -= blob.bytes.length;
       return content.delete(digest);
     },
   };
-  const uploads = createUploadSessions({ open: async () => openSink(), maxUploads });
+  const uploads = createUploadSessions({ open: async (repository) => openSink(repository), maxUploads });
   return { blobs, uploads, manifests: memoryManifests() };
 }
 
 interface Repository {
   readonly manifests: Map<string, Descriptor>;
+  readonly subjects: Map<Digest, Digest>;
   readonly tags: Map<string, Descriptor>;
 }
 
@@ -77,11 +100,12 @@ function memoryManifests(): ManifestStorage {
       const repository = repositories.get(name);
       return repository?.manifests.get(reference) ?? repository?.tags.get(reference);
     },
-    async put(name, manifest, { tag, signal } = {}) {
+    async put(name, manifest, { tag, subject, signal } = {}) {
       signal?.throwIfAborted();
-      const repository = repositories.get(name) ?? { manifests: new Map(), tags: new Map() };
+      const repository = repositories.get(name) ?? { manifests: new Map(), subjects: new Map(), tags: new Map() };
       repositories.set(name, repository);
       repository.manifests.set(manifest.digest, manifest);
+      if (subject !== undefined) repository.subjects.set(manifest.digest, subject);
       if (tag !== undefined) repository.tags.set(tag, manifest);
     },
     async delete(name, reference, call = {}) {
@@ -91,8 +115,17 @@ function memoryManifests(): ManifestStorage {
       if (repository.tags.delete(reference)) return true;
       for (const [tag, { digest }] of repository.tags) if (digest === reference) repository.tags.delete(tag);
       const deleted = repository.manifests.delete(reference);
+      if (isDigest(reference)) repository.subjects.delete(reference);
       if (repository.manifests.size === 0) repositories.delete(name);
       return deleted;
+    },
+    async referrers(name, subject, page) {
+      page.signal?.throwIfAborted();
+      const subjects = [...(repositories.get(name)?.subjects ?? [])];
+      return pageOf(
+        subjects.filter(([, of]) => of === subject).map(([digest]) => digest),
+        page,
+      );
     },
     async tags(name, page) {
       page.signal?.throwIfAborted();
@@ -106,19 +139,9 @@ function memoryManifests(): ManifestStorage {
   };
 }
 
-function pageOf(names: string[], { after = "", limit }: Page): string[] {
+function pageOf<Name extends string>(names: Name[], { after = "", limit }: Page): Name[] {
   return names
     .filter((name) => name > after)
     .sort()
     .slice(0, limit);
-}
-
-function joined(chunks: readonly Uint8Array[], size: number): Uint8Array {
-  const whole = new Uint8Array(size);
-  let offset = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return whole;
 }

@@ -8,7 +8,8 @@ export interface ByteRange {
 
 /**
  * What a `Range` header asks of a blob (RFC 9110, section 14.2). `undefined` means the whole: no header, another unit, several
- * ranges or bad syntax, all of which a server is free to ignore. Throws `range_invalid` for a range outside of the blob.
+ * ranges or bad syntax, all of which a server is free to ignore. Throws `range_invalid` for a range that is outside of the blob or
+ * ends before it begins.
  */
 export function parseRange(header: string | null | undefined, size: number): ByteRange | undefined {
   const match = /^bytes=(\d*)-(\d*)$/i.exec(header?.trim() ?? "");
@@ -17,7 +18,6 @@ export function parseRange(header: string | null | undefined, size: number): Byt
   if (first === "" && last === "") return undefined;
   const offset = first === "" ? Math.max(size - Number(last), 0) : Number(first);
   const end = first === "" || last === "" ? size : Math.min(Number(last) + 1, size);
-  if (first !== "" && last !== "" && Number(last) < Number(first)) return undefined;
   if (offset >= end) {
     throw new RegistryError(
       "range_invalid",

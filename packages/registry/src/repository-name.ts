@@ -8,10 +8,14 @@ const COMPONENT = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
 /** OCI distribution-spec 1.1, "Pulling manifests": `<name>`. */
 const REPOSITORY = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
 
+export function isRepositoryName(text: string): boolean {
+  return text.length <= REPOSITORY_MAX_LENGTH && REPOSITORY.test(text);
+}
+
 /** The repository that a request is about. Throws `name_invalid`. */
 export function repositoryOf(c: Context): string {
   const name = c.req.param("name") ?? "";
-  if (name.length <= REPOSITORY_MAX_LENGTH && REPOSITORY.test(name)) return name;
+  if (isRepositoryName(name)) return name;
   const rule =
     name.length > REPOSITORY_MAX_LENGTH ? `over ${REPOSITORY_MAX_LENGTH} characters` : "not a repository name";
   throw new RegistryError("name_invalid", `cannot use repository ${quote(name)}: ${rule}`);

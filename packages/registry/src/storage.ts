@@ -3,11 +3,11 @@ import type { CallOptions, Descriptor, Digest } from "@lamella/refs";
 /**
  * What a registry keeps its content in.
  *
- * Blobs are one pool that all repositories share: a blob that was pushed to one can be read through any other, and mounting
- * it is free. A repository is no more than its manifests and tags, so it begins with its first manifest and ends with its
- * last. Whoever must hide the content of one repository from the readers of another needs one registry for each.
+ * A repository is its manifests, its tags and its blobs; it begins with its first manifest and ends with its last. Blobs may be each
+ * repository's own, or one pool in which every repository finds what was pushed to any: that is up to the storage. Where they are a
+ * pool, whoever may read one repository reads every blob whose digest they know.
  *
- * The life of an image: each blob is begun as an upload, appended to and committed; then its manifest is stored as a blob
+ * The life of an image: each blob is begun as an upload, appended to and committed, or mounted; then its manifest is stored as a blob
  * too and `manifests.put` names it. Until then nothing can be seen of it, and from then on all of it can.
  */
 export interface RegistryStorage {
@@ -23,20 +23,28 @@ export interface BlobRange extends CallOptions {
 }
 
 export interface BlobStorage {
-  /** A blob's size in bytes, `undefined` where there is none. */
-  stat(digest: Digest, options?: CallOptions): Promise<number | undefined>;
+  /** The size in bytes of a blob of that repository, `undefined` where there is none. */
+  stat(repository: string, digest: Digest, options?: CallOptions): Promise<number | undefined>;
 
   /**
    * Bytes of a blob, not verified; the chunks are the reader's own. Nothing is opened before the first chunk is asked for,
    * and what is open is closed when the iteration ends or is left. Throws `blob_unknown`.
    */
-  read(digest: Digest, range: BlobRange): AsyncIterable<Uint8Array>;
+  read(repository: string, digest: Digest, range: BlobRange): AsyncIterable<Uint8Array>;
+
+  /** Makes a blob of one repository one of another too, atomically and without its bytes; false where there was none. */
+  mount(repository: string, digest: Digest, options: MountOptions): Promise<boolean>;
 
   /**
-   * Removes a blob from every repository, atomically; false where there was none. A storage that removes only what nothing
-   * refers to leaves this out, and the registry answers that deleting blobs is not supported.
+   * Removes a blob from a repository, atomically, and from no other; false where there was none. A storage that removes only
+   * what nothing refers to leaves this out, and the registry answers that deleting blobs is not supported.
    */
-  delete?(digest: Digest, options?: CallOptions): Promise<boolean>;
+  delete?(repository: string, digest: Digest, options?: CallOptions): Promise<boolean>;
+}
+
+export interface MountOptions extends CallOptions {
+  /** The repository that has it; any that has, if not given. */
+  from?: string | undefined;
 }
 
 /** Uploads in progress. They may be lost when the storage is closed or when nobody has touched them for long. */
@@ -63,7 +71,7 @@ export interface Upload {
   append(bytes: AsyncIterable<Uint8Array>, options: AppendOptions): Promise<void>;
 
   /**
-   * Makes the bytes the blob of this digest, durably and atomically; a blob that is there already is a success. The upload
+   * Makes the bytes the blob of this digest of the repository, durably and atomically; a blob that is there already is a success. The upload
    * is gone afterwards, also when it throws `digest_mismatch`; only an abort leaves it.
    */
   commit(digest: Digest, options?: CallOptions): Promise<void>;
@@ -97,6 +105,9 @@ export interface ManifestStorage {
    */
   delete(repository: string, reference: string, options?: CallOptions): Promise<boolean>;
 
+  /** Digests of the repository's manifests that were put with this subject, whether or not that exists; in byte order. */
+  referrers(repository: string, subject: Digest, page: Page): Promise<readonly Digest[]>;
+
   /** `undefined` for a repository without manifests. */
   tags(repository: string, page: Page): Promise<readonly string[] | undefined>;
 
@@ -105,4 +116,6 @@ export interface ManifestStorage {
 
 export interface PutManifestOptions extends CallOptions {
   tag?: string | undefined;
+  /** What the manifest says that it refers to; the same for every put of one manifest. */
+  subject?: Digest | undefined;
 }

@@ -6,8 +6,8 @@ import { UploadSession } from "./upload-session.js";
 import type { UploadSink } from "./upload-session.js";
 
 export interface UploadSessionsOptions {
-  /** Opens a place for the bytes of a new upload. */
-  open: () => Promise<UploadSink>;
+  /** Opens a place for the bytes of a new upload to a repository. */
+  open: (repository: string) => Promise<UploadSink>;
   /** Uploads open at once; one more is refused with `uploads_exhausted`. 256 if not given. */
   maxUploads?: number;
   /** An upload that nobody has used for so long is discarded when another call comes. One hour if not given. */
@@ -53,7 +53,7 @@ export function createUploadSessions(options: UploadSessionsOptions): UploadSess
       }
       opening += 1;
       try {
-        const session = new UploadSession(repository, await open(), forget);
+        const session = new UploadSession(repository, await open(repository), forget);
         byId.set(session.id, session);
         lastUsedMs.set(session, now());
         return session;

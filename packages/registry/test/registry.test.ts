@@ -57,11 +57,11 @@ describe("createRegistry()", () => {
   it("opens nothing for HEAD", async () => {
     const registry = registryOver(({ blobs }) => ({
       blobs: {
+        ...blobs,
         stat: async () => 5,
         read: () => {
           throw new Error("read");
         },
-        delete: blobs.delete?.bind(blobs) as never,
       },
     }));
     expect((await registry(request("HEAD", `/v2/a/blobs/${DIGEST}`))).status).toBe(200);
@@ -70,8 +70,9 @@ describe("createRegistry()", () => {
   it("reads a blob only as fast as its response is read, and leaves it when the response is cancelled", async () => {
     let read = 0;
     let left = false;
-    const registry = registryOver(() => ({
+    const registry = registryOver(({ blobs }) => ({
       blobs: {
+        ...blobs,
         stat: async () => 1_000_000,
         async *read() {
           try {
@@ -93,8 +94,9 @@ describe("createRegistry()", () => {
   });
 
   it("fails a response whose blob fails midway, rather than end it", async () => {
-    const registry = registryOver(() => ({
+    const registry = registryOver(({ blobs }) => ({
       blobs: {
+        ...blobs,
         stat: async () => 10,
         async *read() {
           yield BYTES;
@@ -169,6 +171,60 @@ describe("createRegistry()", () => {
     const registry = createRegistry({ storage: memoryStorage() });
     expect((await registry(request("PUT", "/v2/a/manifests/v1", { body }))).status).toBe(413);
     expect(chunks).toBeLessThanOrEqual(6);
+  });
+
+  it("answers HEAD wherever it answers GET, with the same headers and no body", async () => {
+    const registry = createRegistry({ storage: memoryStorage() });
+    const mediaType = "application/vnd.oci.image.index.v1+json";
+    const body = bytesOf(JSON.stringify({ schemaVersion: 2, mediaType, manifests: [] }));
+    await registry(request("PUT", "/v2/a/manifests/v1", { body, headers: { "Content-Type": mediaType } }));
+    const upload = await registry(request("POST", "/v2/a/blobs/uploads/"));
+    for (const path of [
+      "/v2/",
+      "/v2/_catalog",
+      "/v2/a/tags/list",
+      "/v2/a/manifests/v1",
+      `/v2/a/blobs/${digestOf(body)}`,
+      `/v2/a/referrers/${digestOf(body)}`,
+      upload.headers.get("Location") ?? "",
+      "/v2/a/manifests/none",
+    ]) {
+      const [get, head] = [await registry(request("GET", path)), await registry(request("HEAD", path))];
+      expect(head.status, path).toBe(get.status);
+      expect([...head.headers], path).toEqual([...get.headers]);
+      expect(await head.text()).toBe("");
+    }
+  });
+
+  it("refuses to delete what it is told to keep, with 405", async () => {
+    for (const kept of ["tags", "manifests", "blobs"] as const) {
+      const registry = createRegistry({ storage: memoryStorage(), deletion: { [kept]: false } });
+      const mediaType = "application/vnd.oci.image.index.v1+json";
+      const body = bytesOf(JSON.stringify({ schemaVersion: 2, mediaType, manifests: [] }));
+      const digest = digestOf(body);
+      await registry(request("PUT", "/v2/a/manifests/v1", { body, headers: { "Content-Type": mediaType } }));
+      for (const [kind, path] of [
+        ["tags", "/v2/a/manifests/v1"],
+        ["manifests", `/v2/a/manifests/${digest}`],
+        ["blobs", `/v2/a/blobs/${digest}`],
+      ] as const) {
+        expect((await registry(request("DELETE", path))).status).toBe(kind === kept ? 405 : 202);
+        if (kind === kept) expect((await registry(request("GET", path))).status).toBe(200);
+      }
+    }
+  });
+
+  it("takes an index of what is no manifest, as build caches are, once its blobs are there", async () => {
+    const registry = createRegistry({ storage: memoryStorage() });
+    const mediaType = "application/vnd.oci.image.index.v1+json";
+    const layer = { mediaType: "application/vnd.oci.image.layer.v1.tar+gzip", digest: DIGEST, size: BYTES.length };
+    const body = bytesOf(JSON.stringify({ schemaVersion: 2, mediaType, manifests: [layer] }));
+    const put = async (): Promise<number> =>
+      (await registry(request("PUT", "/v2/a/manifests/cache", { body, headers: { "Content-Type": mediaType } })))
+        .status;
+    expect(await put()).toBe(404);
+    await registry(request("POST", `/v2/a/blobs/uploads/?digest=${DIGEST}`, { body: BYTES }));
+    expect(await put()).toBe(201);
   });
 
   it("shows names from requests escaped", async () => {

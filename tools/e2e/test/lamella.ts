@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const CLI = join(import.meta.dirname, "../../../apps/cli/dist/lamella.mjs");
+export const CLI: string = join(import.meta.dirname, "../../../apps/cli/dist/lamella.mjs");
 const POLL_MS = 20;
 
 export interface Run {

@@ -8,6 +8,7 @@ import type { RegistryClientOptions } from "@lamella/oci-client";
 import { createAuthority } from "./certificate-authority.js";
 import { startDockerRegistry } from "./docker-registry.js";
 import type { DockerRegistryOptions } from "./docker-registry.js";
+import { startGuardedRegistry } from "./guarded-registry.js";
 import { startTokenServer } from "./token-server.js";
 
 export interface Login {
@@ -35,6 +36,8 @@ export interface RealRegistryKind {
   readonly title: string;
   readonly needs: readonly string[];
   readonly deletesBlobs: boolean;
+  /** Whether it lists referrers itself, or leaves that to clients and a tag. */
+  readonly listsReferrers: boolean;
   /** What it asks of clients. */
   readonly guard: "none" | "password" | "token" | "certificate";
   /** Who may do everything, where it asks for a name. */
@@ -58,6 +61,7 @@ export const realRegistries: readonly RealRegistryKind[] = [
     title: "docker-registry for everybody",
     needs: ["docker-registry"],
     deletesBlobs: true,
+    listsReferrers: false,
     guard: "none",
     start: async (directory) => openDockerRegistry({ directory }),
   },
@@ -65,6 +69,7 @@ export const realRegistries: readonly RealRegistryKind[] = [
     title: "docker-registry with passwords",
     needs: ["docker-registry"],
     deletesBlobs: true,
+    listsReferrers: false,
     guard: "password",
     login: LOGIN,
     start: async (directory) => openDockerRegistry({ directory, htpasswd: HTPASSWD }, LOGIN),
@@ -73,6 +78,7 @@ export const realRegistries: readonly RealRegistryKind[] = [
     title: "docker-registry with tokens",
     needs: ["docker-registry", "openssl"],
     deletesBlobs: true,
+    listsReferrers: false,
     guard: "token",
     login: LOGIN,
     reader: READER,
@@ -82,6 +88,7 @@ export const realRegistries: readonly RealRegistryKind[] = [
     title: "docker-registry with client certificates",
     needs: ["docker-registry", "openssl"],
     deletesBlobs: true,
+    listsReferrers: false,
     guard: "certificate",
     start: startWithCertificates,
   },
@@ -89,6 +96,7 @@ export const realRegistries: readonly RealRegistryKind[] = [
     title: "lamellad",
     needs: [],
     deletesBlobs: false,
+    listsReferrers: true,
     guard: "none",
     async start(directory) {
       const daemon = await startLamellad(directory);
@@ -102,6 +110,21 @@ export const realRegistries: readonly RealRegistryKind[] = [
       };
     },
   },
+  {
+    title: "our registry with tokens",
+    needs: [],
+    deletesBlobs: true,
+    listsReferrers: true,
+    guard: "token",
+    login: LOGIN,
+    reader: READER,
+    async start() {
+      const registry = await startGuardedRegistry([LOGIN, { ...READER, actions: ["pull"] }]);
+      const { address, requests } = registry;
+      const close = (): PromiseLike<void> => registry[Symbol.asyncDispose]();
+      return { ...loggedIn(address, LOGIN), address, requests, [Symbol.asyncDispose]: close };
+    },
+  },
 ];
 
 /** The options of a client that logs in. */
@@ -112,22 +135,20 @@ export function withLogin(address: string, login: Login): RegistryClientOptions 
 async function openDockerRegistry(options: DockerRegistryOptions, login?: Login): Promise<RealRegistry> {
   const registry = await startDockerRegistry(options);
   const { address, requests } = registry;
+  const ways = login === undefined ? { ...plain(), client: {}, refused: {} } : loggedIn(address, login);
+  return { ...ways, address, requests, [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() };
+}
+
+/** How each client gets in with a name and a password, and how it does not. */
+function loggedIn(address: string, login: Login): Pick<RealRegistry, "skopeo" | "ctr" | "client" | "refused"> {
+  const wrong = withLogin(address, { ...login, password: "swordfish-8" });
   return {
     ...plain(login),
-    address,
-    requests,
-    client: login === undefined ? {} : withLogin(address, login),
-    refused:
-      login === undefined
-        ? {}
-        : {
-            "without a password": { options: {}, code: "unauthorized" },
-            "with a wrong password": {
-              options: withLogin(address, { ...login, password: "swordfish-8" }),
-              code: "unauthorized",
-            },
-          },
-    [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose](),
+    client: withLogin(address, login),
+    refused: {
+      "without a password": { options: {}, code: "unauthorized" },
+      "with a wrong password": { options: wrong, code: "unauthorized" },
+    },
   };
 }
 

@@ -14,7 +14,7 @@ const POLL_MS = 20;
 const CUT = new Error("the machine's power is cut");
 
 export interface BootRequest extends CallOptions {
-  /** A disk image, or an uncompressed cpio archive. It is not written to but where it is `writable`. */
+  /** A disk image, the URI of a disk that is served by NBD, or an uncompressed cpio archive. It is not written to but where it is `writable`. */
   image: string;
   /**
    * - `ext4`: the kernel mounts the disk itself, with no initramfs.

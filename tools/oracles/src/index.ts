@@ -46,4 +46,4 @@ export type { GoTarListing, GoTarRecord } from "./go-tar.js";
 export { listTarWithGnu } from "./gnu-tar.js";
 export type { GnuTarListing, GnuTarRecord } from "./gnu-tar.js";
 export { lazyImageNeeds, withLazyImage } from "./lazy-image.js";
-export type { LazyImage } from "./lazy-image.js";
+export type { LazyImage, LazyImageOptions } from "./lazy-image.js";

@@ -26,6 +26,12 @@ export const lazyImageNeeds: readonly string[] = [
   `${GO_LIBRARIES}/src/github.com/containerd/stargz-snapshotter/fs/fs.go`,
 ];
 
+export interface LazyImageOptions extends CallOptions {
+  reference: string;
+  /** Told when the daemons are up and the pull begins: what comes before is no part of a measure. */
+  onReady?: () => void;
+}
+
 /** An image as the stargz snapshotter shows it. */
 export interface LazyImage {
   /** The root file system, mounted read-only. */
@@ -44,7 +50,7 @@ export interface LazyImage {
  * Everything is unmounted and removed at the end. Needs `lazyImageNeeds`.
  */
 export async function withLazyImage<T>(
-  { reference, signal }: CallOptions & { reference: string },
+  { reference, onReady, signal }: LazyImageOptions,
   use: (image: LazyImage) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted();
@@ -57,6 +63,7 @@ export async function withLazyImage<T>(
   try {
     return await withDaemon({ program, parameters: [socket, root], socket, log, signal }, () =>
       withContainerd(containerd, async ({ ctr, ctrRemote }) => {
+        onReady?.();
         await ctrRemote(["images", "rpull", "--plain-http", "--snapshotter", SNAPSHOTTER, reference]);
         const snapshots = ["snapshots", "--snapshotter", SNAPSHOTTER];
         const top = topSnapshot((await ctr([...snapshots, "ls"])).output);

@@ -88,6 +88,7 @@ export function createChunkList({ format, dataEnd, chunkBytes, refuse }: ChunkLi
   }
 
   function chunkDigest(raw: RawTocEntry, open: OpenFile, size: number): Digest {
+    if (open.digest !== undefined && raw.chunkDigest === open.digest) return open.digest;
     const own = tocDigest(raw, "chunkDigest", refuse);
     // Where a file is one chunk, either digest may stand for both.
     return own ?? (size === open.size ? open.digest : undefined) ?? refuse("toc_invalid", "a chunk has no digest");

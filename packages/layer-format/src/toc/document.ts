@@ -36,10 +36,13 @@ export interface TocDocument {
  * @throws {LayerFormatError} `toc_invalid`, `layer_invalid` for a bad whiteout, `layer_limit`, naming entry and rule.
  */
 export function readTocDocument({ json, dataEnd, limits, ...about }: TocDocument): LayerToc {
-  const { version, entries } = scanToc(json);
   const reader = new TocReader(about.format, dataEnd, limits);
-  if (version !== 1) reader.refuse("toc_invalid", "its version is not 1");
-  for (const entry of entries) reader.add(entry);
+  scanToc(json, {
+    version(version) {
+      if (version !== 1) reader.refuse("toc_invalid", "its version is not 1");
+    },
+    entry: (entry) => reader.add(entry),
+  });
   return { ...reader.finish(), ...about };
 }
 

@@ -81,6 +81,7 @@ export function tocName(
 }
 
 export function tocXattrs(raw: RawTocEntry, limits: LayerLimits, refuse: Refuse): ReadonlyMap<string, Uint8Array> {
+  if ((raw.xattrs ?? raw.lamellaXattrs ?? undefined) === undefined) return NO_XATTRS;
   const listed = base64Map(raw, "xattrs", refuse);
   const encoded = base64Map(raw, "lamellaXattrs", refuse);
   const plain = new Map([...listed].map(([key, value]) => [byteString(key), value]));

@@ -68,6 +68,14 @@ export function layerFromToc(chunks: ChunkSource, toc: LayerToc, options: TocLay
     diffID: options.diffID,
     entries: toc.entries,
     readContents,
+    readContentsNow(offset, length) {
+      if (isClosed || options.signal?.aborted === true) return undefined;
+      const index = chunkAt(toc, offset);
+      const chunk = toc.chunks[index];
+      if (chunk === undefined || chunk.isZeros || offset + length > chunk.contentOffset + chunk.size) return undefined;
+      const bytes = last?.index === index ? last.bytes : chunks.heldChunk?.(index);
+      return bytes === undefined ? undefined : cut(toc, { index, bytes }, offset, offset + length);
+    },
     [Symbol.asyncDispose]() {
       isClosed = true;
       last = undefined;

@@ -56,4 +56,6 @@ export interface ChunkSource {
    * @throws {RefsError} `digest_mismatch` for a chunk that is not the table's, `size_mismatch` where the blob ends early.
    */
   readChunks(first: number, count: number, options?: CallOptions): AsyncIterable<Uint8Array>;
+  /** A chunk that is in memory, checked; undefined for one that is not. */
+  heldChunk?(index: number): Uint8Array | undefined;
 }

@@ -73,7 +73,7 @@ export function blobTests(group: ConformanceGroup): void {
       "are read whole when the range is of several parts, another unit or nonsense",
       withClient(group, async (client) => {
         const digest = await client.pushBlob("a", BYTES);
-        for (const Range of ["bytes=0-1,3-4", "lines=0-1", "bytes=5-3", "bytes=-", "bytes=a-b"]) {
+        for (const Range of ["bytes=0-1,3-4", "lines=0-1", "bytes=-", "bytes=a-b"]) {
           const response = await client.send("GET", `/v2/a/blobs/${digest}`, { headers: { Range } });
           assert.equal(response.status, 200, Range);
           await expectBody(response, BYTES);
@@ -82,10 +82,10 @@ export function blobTests(group: ConformanceGroup): void {
     );
 
     it(
-      "answer a range outside of them with 416 and their size",
+      "answer a range that is none of theirs with 416 and their size",
       withClient(group, async (client) => {
         const digest = await client.pushBlob("a", BYTES);
-        for (const Range of ["bytes=10-", "bytes=10-12", "bytes=99999999999999999999-", "bytes=-0"]) {
+        for (const Range of ["bytes=10-", "bytes=10-12", "bytes=5-3", "bytes=99999999999999999999-", "bytes=-0"]) {
           const response = await client.send("GET", `/v2/a/blobs/${digest}`, { headers: { Range } });
           assert.equal(header(response, "Content-Range"), "bytes */10", Range);
           await expectStatus(response, 416);

@@ -5,14 +5,13 @@ import type { Descriptor, Digest, DigestAlgorithm } from "@lamella/refs";
 
 import type { ConformanceGroup, RegistryFixture } from "./fixture.js";
 
-interface SendOptions {
+export interface SendOptions {
   readonly headers?: Record<string, string>;
   readonly body?: Uint8Array | AsyncIterable<Uint8Array>;
 }
 
 /** The requests that tests are made of. */
-export interface Client {
-  readonly fixture: RegistryFixture;
+export interface Requests {
   send(method: string, path: string, options?: SendOptions): Promise<Response>;
   /** Begins an upload and gives its path. */
   begin(repository: string): Promise<string>;
@@ -20,6 +19,11 @@ export interface Client {
   putManifest(repository: string, reference: string, manifest: PutManifest): Promise<Response>;
   /** An image of a config and one layer; different for each `text`. Gives its manifest. */
   pushImage(repository: string, reference: string, text: string): Promise<PushedManifest>;
+}
+
+/** Requests to the registry of one test. */
+export interface Client extends Requests {
+  readonly fixture: RegistryFixture;
 }
 
 interface PutManifest {
@@ -36,13 +40,12 @@ interface PushedManifest {
 export function withClient(group: ConformanceGroup, test: (client: Client) => Promise<void>): () => Promise<void> {
   return async () => {
     await using fixture = await group.createFixture();
-    await test(createClient(fixture));
+    await test({ fixture, ...createClient(fixture) });
   };
 }
 
-function createClient(fixture: RegistryFixture): Client {
-  const client: Client = {
-    fixture,
+export function createClient(fixture: Pick<RegistryFixture, "send" | "origin">): Requests {
+  const client: Requests = {
     send(method, path, { headers = {}, body } = {}) {
       const init = { method, headers, body: body === undefined ? null : bodyInit(body), duplex: "half" as const };
       return fixture.send(new Request(new URL(path, fixture.origin), init));

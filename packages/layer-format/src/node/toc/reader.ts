@@ -25,8 +25,8 @@ import type { LayerToc } from "../../toc/toc.js";
 import { decompress } from "../compression/decompress.js";
 
 export interface ReadTocOptions extends CallOptions {
-  /** The blob that holds the table of contents of an eStargz layer whose footer says that it is elsewhere. */
-  externalToc?: Uint8Array | undefined;
+  /** The blob that holds the table of contents of an eStargz layer whose footer says that it is elsewhere; a function is asked for it only then. */
+  externalToc?: Uint8Array | ((options: CallOptions) => Promise<Uint8Array | undefined>) | undefined;
   limits?: Partial<TocLimits> | undefined;
 }
 
@@ -52,7 +52,7 @@ export async function readToc(
   const blob = openTail(source, descriptor, options);
   const location = await locate(blob, descriptor);
   if (location === undefined) return undefined;
-  const packed = location.toc === undefined ? options.externalToc : await readPacked(blob, descriptor, location.toc);
+  const packed = await (location.toc === undefined ? externalToc(options) : readPacked(blob, descriptor, location.toc));
   if (packed === undefined) return undefined;
   const { format, dataEnd, rawLength } = location;
   const checksum = annotationDigest(descriptor, CHUNKED_CHECKSUM_ANNOTATIONS);
@@ -110,6 +110,10 @@ async function locate(blob: Tail, descriptor: Descriptor): Promise<TocLocation |
   const promised = position === undefined ? undefined : readPosition(position, descriptor.size);
   if (promised !== undefined || descriptor.size === 0) return promised;
   return readFooter(await blob.tail(), descriptor.size);
+}
+
+async function externalToc({ externalToc: given, signal }: ReadTocOptions): Promise<Uint8Array | undefined> {
+  return typeof given === "function" ? given({ signal }) : given;
 }
 
 function readPacked(blob: Tail, descriptor: Descriptor, toc: { offset: number; length: number }): Promise<Uint8Array> {

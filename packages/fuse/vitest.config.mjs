@@ -1,0 +1,3 @@
+import { preset } from "@lamella/presets/vitest";
+
+export default preset();

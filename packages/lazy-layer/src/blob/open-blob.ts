@@ -1,0 +1,391 @@
+import type { BlobRange, CallOptions, Descriptor, Fetcher, RangeFetcher } from "@lamella/refs";
+
+import type { BlobReader, BlobReadOptions, ReadPriority } from "../blob-reader.js";
+import { endOf } from "../cache/extent-list.js";
+import type { CachedBlob } from "../cache/cached-blob.js";
+import { LazyLayerError } from "../errors.js";
+import type { Scheduler } from "../scheduler.js";
+import { createReadAhead, type ReadAhead } from "./read-ahead.js";
+import { RangeFetch } from "./range-fetch.js";
+import { startRequestLimit } from "./request-limit.js";
+import { WholeStream } from "./whole-stream.js";
+
+/** Where blobs come from: a repository of a registry. */
+export type BlobSource = Fetcher & RangeFetcher;
+
+export interface OpenBlobOptions {
+  readonly source: BlobSource;
+  readonly descriptor: Descriptor;
+  readonly cached: CachedBlob;
+  readonly scheduler: Scheduler;
+  readonly timeoutMs: number;
+}
+
+/** What one request brings at most. */
+const PIECE_BYTES = 4 * 2 ** 20;
+/** And at least, where that much is missing: the way to a registry takes longer than these bytes. */
+const LEAST_BYTES = 64 * 1024;
+/** What is there already is fetched again, up to so much, if that saves a request. */
+const GAP_BYTES = 64 * 1024;
+/** A table of contents stands at a blob's end: so much of it comes with the first request there, as a part of the blob. */
+const TAIL_PART = 256;
+const MAX_TAIL_BYTES = 2 ** 20;
+/** What is handed out at a time from the cache. */
+const READ_BYTES = 2 ** 20;
+
+/** A {@link BlobReader} over a cache and a registry. */
+export class OpenBlob implements BlobReader {
+  readonly descriptor: Descriptor;
+  readonly size: number;
+  /** Set when the registry turned out not to answer ranges. */
+  #stream: WholeStream | undefined;
+  #source: BlobSource;
+  readonly #cached: CachedBlob;
+  readonly #scheduler: Scheduler;
+  readonly #timeoutMs: number;
+  readonly #ahead: ReadAhead = createReadAhead({ leastBytes: LEAST_BYTES, mostBytes: PIECE_BYTES });
+  /** Of ranges that do not overlap. */
+  readonly #fetches = new Set<RangeFetch>();
+  readonly #settling = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
+  #fetchedBytes = 0;
+  #readTime: Date | undefined;
+  #lastError: unknown;
+
+  constructor({ source, descriptor, cached, scheduler, timeoutMs }: OpenBlobOptions) {
+    this.descriptor = descriptor;
+    this.size = descriptor.size;
+    this.#source = source;
+    this.#cached = cached;
+    this.#scheduler = scheduler;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Bytes that are in the cache. */
+  get heldBytes(): number {
+    return this.#cached.heldBytes();
+  }
+
+  /** Bytes that this reader has asked the registry for, and got. */
+  get fetchedBytes(): number {
+    return this.#fetchedBytes;
+  }
+
+  /** What the last request failed with; undefined once another one has succeeded. */
+  get lastError(): unknown {
+    return this.#lastError;
+  }
+
+  /** When somebody asked for some of it last. */
+  get readTime(): Date | undefined {
+    return this.#readTime;
+  }
+
+  get source(): BlobSource {
+    return this.#source;
+  }
+
+  noteRead(): void {
+    this.#readTime = new Date();
+  }
+
+  async *read(offset: number, length: number, options: BlobReadOptions = {}): AsyncGenerator<Uint8Array> {
+    const { signal, priority = "demand" } = options;
+    signal?.throwIfAborted();
+    this.#checkRange(offset, length);
+    const end = offset + length;
+    if (priority === "demand") this.noteRead();
+    const windowBytes = priority === "demand" ? this.#ahead.note(offset, length) : 0;
+    let position = offset;
+    while (position < end) {
+      signal?.throwIfAborted();
+      this.#checkOpen();
+      const bytes = (await this.#readHeld(position, end)) ?? (await this.#readFetched(position, end, priority, signal));
+      if (position === offset) this.#fetchAhead(end, windowBytes);
+      position += bytes.length;
+      if (bytes.length > 0) yield bytes;
+    }
+  }
+
+  /** What is neither there nor on its way of the bytes before `end`, in pieces of at most 4 MiB. */
+  *missing(end: number = this.size): Generator<BlobRange> {
+    for (let position = this.#knownEnd(0); position < end; position = this.#knownEnd(position)) {
+      const length = Math.min(PIECE_BYTES, end - position, (this.#nextKnown(position) ?? end) - position);
+      yield { offset: position, length };
+      position += length;
+    }
+  }
+
+  /** Until what is on its way now has come and been kept, or not. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#settling);
+  }
+
+  async drop(offset: number, length: number): Promise<void> {
+    const dropped = [...this.#fetches].filter((fetch) => fetch.offset < offset + length && endOf(fetch) > offset);
+    for (const fetch of dropped) {
+      fetch.isDropped = true;
+      this.#fetches.delete(fetch);
+    }
+    // What is being kept just now would be there again afterwards.
+    await Promise.all(dropped.flatMap(({ keeping }) => keeping ?? []));
+    await this.#cached.drop({ offset, length });
+  }
+
+  /** From now on another source is asked; what was wrong with the earlier one is forgotten. */
+  use(source: BlobSource): void {
+    this.#source = source;
+    this.#stream = undefined;
+    this.#lastError = undefined;
+  }
+
+  /** Asks the registry for one byte, whatever is in the cache. @throws {LazyLayerError} `timeout`, `unavailable` */
+  async probe(source: BlobSource, { signal }: CallOptions): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.size === 0) return;
+    const fetch = new RangeFetch({ offset: 0, length: 1 }, false);
+    const abort = (): void => fetch.abort(signal?.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      await this.#request(fetch, source);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!isRangeUnusable(error)) throw this.#toError(error, fetch);
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Ends what is under way, and waits until it has. */
+  async close(): Promise<void> {
+    const error = new LazyLayerError("closed", `cannot read blob ${this.descriptor.digest}: it is closed`);
+    this.#closing.abort(error);
+    for (const fetch of this.#fetches) fetch.abort(error);
+    this.#stream?.abort(error);
+    await Promise.all(this.#settling);
+    await this.#stream?.ended;
+    await this.#cached.close();
+  }
+
+  async #readHeld(position: number, end: number): Promise<Uint8Array | undefined> {
+    for (let extent = this.#cached.covering(position); extent !== undefined; extent = this.#cached.covering(position)) {
+      const length = Math.min(end, endOf(extent), position + READ_BYTES) - position;
+      const bytes = await this.#cached.read(extent, position, length);
+      if (bytes !== undefined) return bytes;
+    }
+    return undefined;
+  }
+
+  async #readFetched(
+    position: number,
+    end: number,
+    priority: ReadPriority,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    let fetch = this.#fetchOf(position);
+    if (fetch === undefined) {
+      await this.#cached.refresh();
+      if (this.#cached.covering(position) !== undefined) return new Uint8Array();
+      // Somebody else may have begun it meanwhile.
+      fetch = this.#fetchOf(position);
+    }
+    try {
+      fetch ??= await this.#begin(position, end, priority, signal);
+      if (priority === "demand") fetch.promote();
+      this.#fetchNext(fetch, end, priority);
+      return await fetch.take(position, end, { signal });
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (this.#stream === undefined && isRangeUnusable(error)) {
+        this.#stream = this.#openStream();
+        return new Uint8Array();
+      }
+      throw this.#toError(error, { offset: position, length: end - position });
+    }
+  }
+
+  /** The fetch of a range around a position, which nothing that is there or on its way covers. */
+  async #begin(
+    position: number,
+    end: number,
+    priority: ReadPriority,
+    signal: AbortSignal | undefined,
+  ): Promise<RangeFetch> {
+    // It may have been closed while the directory was listed.
+    this.#checkOpen();
+    if (this.#stream !== undefined) return this.#stream.piece(position, { signal });
+    return this.#start(this.#plan(position, end), priority, false);
+  }
+
+  /** A request that begins at or, at the blob's end, before a position: what is missing of a range, more where that is little, gaps included. */
+  #plan(position: number, end: number): BlobRange {
+    const tailStart = this.size - Math.min(MAX_TAIL_BYTES, Math.max(LEAST_BYTES, Math.floor(this.size / TAIL_PART)));
+    const offset = end === this.size && position > tailStart ? this.#missingFrom(tailStart, position) : position;
+    const wanted = Math.min(end, offset + PIECE_BYTES);
+    let stop = Math.max(wanted, Math.min(this.size, offset + LEAST_BYTES));
+    for (let known = this.#nextKnown(offset); known !== undefined && known < stop; known = this.#nextKnown(known)) {
+      const knownEnd = this.#knownEnd(known);
+      const isGap = knownEnd - known <= GAP_BYTES && knownEnd < wanted && this.#fetchOf(known) === undefined;
+      if (!isGap) stop = known;
+    }
+    return { offset, length: stop - offset };
+  }
+
+  /** The first byte of `least` to `position` from which on all of that is missing. */
+  #missingFrom(least: number, position: number): number {
+    let start = Math.max(0, least);
+    for (let end = this.#knownEnd(start); start < position; end = this.#knownEnd(start)) {
+      start = end;
+      const next = this.#nextKnown(start);
+      if (next === undefined || next > position) break;
+      start = next;
+    }
+    return Math.min(start, position);
+  }
+
+  #start(range: BlobRange, priority: ReadPriority, isForLater: boolean): RangeFetch {
+    const fetch = new RangeFetch(range, isForLater);
+    this.#fetches.add(fetch);
+    const { result, promote } = this.#scheduler.run(() => this.#request(fetch, this.#source), {
+      priority,
+      patience: { ms: this.#timeoutMs, act: this.#actOf(fetch) },
+      signal: fetch.signal,
+    });
+    fetch.promote = promote;
+    const settled = this.#settle(fetch, result);
+    this.#settling.add(settled);
+    void settled.finally(() => this.#settling.delete(settled));
+    return fetch;
+  }
+
+  async #settle(fetch: RangeFetch, result: Promise<void>): Promise<void> {
+    try {
+      await result;
+      this.#lastError = undefined;
+    } catch (error) {
+      this.#lastError = error;
+      fetch.fail(error);
+    }
+    // What came before a failure is good for the next try.
+    await this.#keep(fetch);
+  }
+
+  /** False if it was not kept. */
+  async #keep(fetch: RangeFetch): Promise<boolean> {
+    fetch.keeping = fetch.isDropped ? Promise.resolve(true) : this.#cached.write(fetch.offset, fetch.bytes);
+    const isKept = await fetch.keeping;
+    this.#fetches.delete(fetch);
+    return isKept;
+  }
+
+  async #request(fetch: RangeFetch, source: BlobSource): Promise<void> {
+    const { offset, length } = fetch;
+    const limit = startRequestLimit(this.#actOf(fetch), length, { timeoutMs: this.#timeoutMs, signal: fetch.signal });
+    try {
+      for await (const chunk of source.fetchRange(this.descriptor, { offset, length }, { signal: limit.signal })) {
+        limit.progress(chunk.length);
+        this.#scheduler.progress();
+        this.#fetchedBytes += chunk.length;
+        if (fetch.push(chunk).length > 0) throw this.#wrongSize(fetch);
+      }
+      limit.signal.throwIfAborted();
+      if (!fetch.isWhole) throw this.#wrongSize(fetch);
+    } catch (error) {
+      throw limit.signal.aborted ? limit.signal.reason : error;
+    } finally {
+      limit.end();
+    }
+  }
+
+  /** Has the next piece of a long read on its way while this one comes. */
+  #fetchNext(fetch: RangeFetch, end: number, priority: ReadPriority): void {
+    const next = this.#knownEnd(endOf(fetch));
+    if (this.#stream !== undefined || next >= end || next - endOf(fetch) >= PIECE_BYTES) return;
+    this.#start(this.#plan(next, end), priority, true);
+  }
+
+  #fetchAhead(end: number, windowBytes: number): void {
+    if (this.#closing.signal.aborted) return;
+    const from = this.#knownEnd(end);
+    // Half a window is enough for now: requests shall be large.
+    if (windowBytes === 0 || this.#stream !== undefined || from >= this.size || from - end > windowBytes / 2) return;
+    const length = Math.min(windowBytes, this.size - from, (this.#nextKnown(from) ?? this.size) - from);
+    this.#start({ offset: from, length }, "background", true);
+  }
+
+  #openStream(): WholeStream {
+    const { descriptor, size } = this;
+    return new WholeStream({
+      size,
+      pieceBytes: PIECE_BYTES,
+      open: (signal) => this.#source.fetch(descriptor, { signal }),
+      run: (work, signal) => {
+        const patience = { ms: this.#timeoutMs, act: `read ${descriptor.digest}` };
+        return this.#scheduler.run(work, { priority: "demand", patience, signal }).result;
+      },
+      limit: (signal) => startRequestLimit(`read ${descriptor.digest}`, size, { timeoutMs: this.#timeoutMs, signal }),
+      begin: (piece) => this.#fetches.add(piece),
+      progress: () => this.#scheduler.progress(),
+      end: async (piece) => {
+        this.#fetchedBytes += piece.bytes.length;
+        return this.#keep(piece);
+      },
+      wrong: () => this.drop(0, size),
+    });
+  }
+
+  #fetchOf(position: number): RangeFetch | undefined {
+    for (const fetch of this.#fetches) {
+      const isUsable = !fetch.signal.aborted && fetch.offset <= position && position < endOf(fetch);
+      if (isUsable) return fetch;
+    }
+    return undefined;
+  }
+
+  /** Where what is there or on its way ends, from a position on; the position itself if it is missing. */
+  #knownEnd(position: number): number {
+    let end = position;
+    for (;;) {
+      const known = this.#cached.covering(end) ?? this.#fetchOf(end);
+      if (known === undefined) return end;
+      end = endOf(known);
+    }
+  }
+
+  #nextKnown(position: number): number | undefined {
+    let next = this.#cached.nextAfter(position);
+    for (const { offset } of this.#fetches) {
+      if (offset > position && (next === undefined || offset < next)) next = offset;
+    }
+    return next;
+  }
+
+  #checkOpen(): void {
+    this.#closing.signal.throwIfAborted();
+  }
+
+  #checkRange(offset: number, length: number): void {
+    const isRange = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+    if (isRange && offset + length <= this.size) return;
+    const state = `${length} bytes at ${offset} are not within its ${this.size} bytes`;
+    throw new RangeError(`cannot read blob ${this.descriptor.digest}: ${state}`);
+  }
+
+  #actOf({ offset, length }: BlobRange): string {
+    return `read ${length} bytes at ${offset} of ${this.descriptor.digest}`;
+  }
+
+  #wrongSize(range: BlobRange): LazyLayerError {
+    return new LazyLayerError("unavailable", `cannot ${this.#actOf(range)}: the source gave more or less`);
+  }
+
+  #toError(error: unknown, range: BlobRange): unknown {
+    if (error instanceof LazyLayerError) return error;
+    const state = error instanceof Error ? error.message : String(error);
+    return new LazyLayerError("unavailable", `cannot ${this.#actOf(range)}: ${state}`, { cause: error });
+  }
+}
+
+function isRangeUnusable(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "range_unusable";
+}
