@@ -96,15 +96,19 @@ async function importOf({ there, here }, { file, from }) {
 
 /** The file that an index has a name from, and what it is called there; undefined for what the index has from elsewhere or by itself. */
 async function exporter(index, name) {
-  for (const { 1: names, 2: from } of (await readFile(index, "utf8")).matchAll(RE_EXPORT)) {
-    const file = resolve(dirname(index), from);
-    if (names === undefined) {
-      const found = await exporter(file, name);
-      if (found !== undefined) return found;
-      continue;
-    }
-    const export_ = listed(names).find(({ here }) => here === name);
-    if (export_ !== undefined) return (await exporter(file, export_.there)) ?? { file, name: export_.there };
+  const text = await readFile(index, "utf8");
+  const exports = [...text.matchAll(RE_EXPORT)].map(({ 1: names, 2: from }) => ({
+    export_: names === undefined ? undefined : listed(names).find(({ here }) => here === name),
+    isAll: names === undefined,
+    file: resolve(dirname(index), from),
+  }));
+  // a name that is listed comes before one that comes with all of another file
+  const own = exports.find(({ export_ }) => export_ !== undefined);
+  if (own !== undefined)
+    return (await exporter(own.file, own.export_.there)) ?? { file: own.file, name: own.export_.there };
+  for (const { file } of exports.filter(({ isAll }) => isAll)) {
+    const found = await exporter(file, name);
+    if (found !== undefined) return found;
   }
   return undefined;
 }

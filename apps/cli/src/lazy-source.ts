@@ -9,6 +9,7 @@ import type { RegistryClient, Repository } from "@lamella/oci-client";
 import { formatReference, LamellaError } from "@lamella/refs";
 import type { CallOptions, Descriptor, ImageConfig } from "@lamella/refs";
 
+import { isLocalName } from "./local-name.js";
 import type { GlobalOptions } from "./options.js";
 import { withRegistries } from "./registry-session.js";
 import { withSession } from "./session.js";
@@ -70,8 +71,7 @@ async function isOwnName(text: string, { root }: GlobalOptions, call: CallOption
   // Making a store takes longer than a mount may, and an empty one has no names.
   if (!existsSync(join(root, "lamella.db"))) return false;
   await using store = await openImageStore(root, call);
-  const [tag] = await store.tags({ prefix: text, limit: 1, scope: "local" }, call);
-  return tag?.name === text;
+  return await isLocalName(store, text, call);
 }
 
 async function withLazyImage<T>(

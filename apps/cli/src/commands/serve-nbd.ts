@@ -11,17 +11,13 @@ import { Command, Option } from "commander";
 
 import { planOptions, requireDiskFlags } from "../disk-options.js";
 import type { DiskFlags } from "../disk-options.js";
-import { formatDuration, parseDuration } from "../duration.js";
-import { withLazyTree } from "../lazy-source.js";
 import type { OpenedTree } from "../lazy-source.js";
 import { describeLoss } from "../losses.js";
 import { addTreeOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { note, printResult } from "../output.js";
-import { withSession } from "../session.js";
+import { messageOf, readTimeoutOption, untilAborted, warnOnce, withServedTree } from "../serving.js";
 import { formatSize, parseCount, parseSize } from "../size.js";
-
-const DEFAULT_TIMEOUT_MS = 30_000;
 
 interface ServeNbdOptions extends GlobalOptions, DiskFlags {
   format: "ext4" | "erofs";
@@ -46,11 +42,7 @@ export function serveNbdCommand(): Command {
         .conflicts("socket"),
     )
     .option("--lazy", "read an image's layers in the registry as clients read the disk, and do not pull it", false)
-    .addOption(
-      new Option("--timeout <time>", "how long one read may take before it fails, as 30s or 5m")
-        .argParser(parseDuration)
-        .default(DEFAULT_TIMEOUT_MS, formatDuration(DEFAULT_TIMEOUT_MS)),
-    )
+    .addOption(readTimeoutOption())
     .optionsGroup("File system:")
     .option("--label <name>", "the volume's name")
     .option("--uuid <uuid>", "the volume's UUID; default: derived from the content")
@@ -72,10 +64,7 @@ export function serveNbdCommand(): Command {
 
 async function serveImageDisk(source: string, options: ServeNbdOptions): Promise<void> {
   requireDiskFlags(options.format, options);
-  if (options.lazy) return withLazyTree(source, options, (opened) => serveTree(source, options, opened));
-  await withSession(options, ({ withTree, signal }) =>
-    withTree(source, (tree, image) => serveTree(source, options, { tree, image, layers: [], signal })),
-  );
+  await withServedTree(source, options, (opened) => serveTree(source, options, opened));
 }
 
 async function serveTree(source: string, options: ServeNbdOptions, opened: OpenedTree): Promise<void> {
@@ -88,11 +77,12 @@ async function serveTree(source: string, options: ServeNbdOptions, opened: Opene
     note(options, "warning: xattrs of a directory are not read without --xattrs: no file capabilities, no ACLs");
   for (const loss of plan.losses) note(options, `warning: ${format} cannot hold ${describeLoss(loss)}`);
   await withAddress(options, async (listen) => {
-    const onReadError = tellOnce(options);
+    const warn = warnOnce(options);
+    const onReadError = (error: unknown): void => warn(messageOf(error));
     const limits = { readTimeoutMs: options.timeout };
     await using server = await serveNbd(plan, { ...listen, limits, onReadError, onDrop: onReadError });
     printServing(server, plan, { options, image: image?.descriptor.digest });
-    await aborted(signal);
+    await untilAborted(signal);
     await server.close();
     printServed(server.stats(), { options, layers });
   });
@@ -144,21 +134,4 @@ function printServed(
   const served = `served ${formatSize(bytesSent)} in ${requests} requests of ${clients} clients, ${failedRequests} of them failed`;
   const fetched = layers.length > 0 ? `; ${formatSize(fetchedBytes)} of ${formatSize(imageBytes)} are here` : "";
   note(options, `${served}${fetched}`);
-}
-
-/** A client that tries again and again is told of once. */
-function tellOnce(options: ServeNbdOptions): (error: unknown) => void {
-  let last = "";
-  return (error) => {
-    const text = error instanceof Error ? error.message : String(error);
-    if (text !== last) note(options, `warning: ${text}`);
-    last = text;
-  };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
