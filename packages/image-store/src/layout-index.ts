@@ -88,14 +88,25 @@ function parseManifests(bytes: Uint8Array): Descriptor[] {
   return parsed;
 }
 
-/** Replaces an `index.json`. Descriptors come as their JSON, as there may be many. */
-export async function writeLayoutIndex(
-  path: string,
-  manifests: readonly { readonly name: string; readonly descriptor: string }[],
-): Promise<void> {
+/** A name with the descriptor of what it stands for, as JSON, as there may be many. */
+export interface NamedDescriptor {
+  readonly name: string;
+  readonly descriptor: string;
+}
+
+/** Replaces an `index.json`. */
+export async function writeLayoutIndex(path: string, manifests: readonly NamedDescriptor[]): Promise<void> {
+  await replaceInStore(path, layoutIndexText(manifests));
+}
+
+/** Whether an `index.json` has the very bytes that these names give. */
+export async function isLayoutIndexOf(path: string, manifests: readonly NamedDescriptor[]): Promise<boolean> {
+  return (await readIfThere(path))?.equals(Buffer.from(layoutIndexText(manifests))) ?? false;
+}
+
+function layoutIndexText(manifests: readonly NamedDescriptor[]): string {
   const entries = manifests.map(({ name, descriptor }) => (isDigest(name) ? descriptor : named(descriptor, name)));
-  const text = `{"schemaVersion":2,"mediaType":"${OCI_INDEX}","manifests":[${entries.join(",")}]}\n`;
-  await replaceInStore(path, text);
+  return `{"schemaVersion":2,"mediaType":"${OCI_INDEX}","manifests":[${entries.join(",")}]}\n`;
 }
 
 /** What a process that is killed leaves of it is known for a leftover then, and not before. */
@@ -119,7 +130,7 @@ export async function fileIdentity(path: string): Promise<string | undefined> {
   }
 }
 
-async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
     return await readFile(path);
   } catch (error) {

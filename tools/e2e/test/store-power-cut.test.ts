@@ -36,7 +36,7 @@ import type { LogEntry, LoggedWrite, WriteLog } from "./write-log.js";
 const CLI = join(import.meta.dirname, "../../../apps/cli/dist");
 const GUEST = fileURLToPath(new URL("store-power-cut-guest.mjs", import.meta.url));
 const CUTS = Number(process.env["LAMELLA_POWER_CUTS"] ?? 30);
-const SEED = Number(process.env["LAMELLA_POWER_CUT_SEED"] ?? Date.now() % 2 ** 31);
+const SEED = Number(process.env["LAMELLA_POWER_CUT_SEED"] ?? 1);
 const MIB = 2 ** 20;
 const BLOCK = 4096;
 /** Behind it the disk goes on, with the marks. */

@@ -15,7 +15,7 @@ import type { Place } from "../src/operations.js";
 import { releaseClosed } from "../src/release-closed.js";
 import { temporaryFiles } from "../src/stored-files.js";
 
-const seed = Number(process.env["LAMELLA_FAULT_SEED"] ?? Date.now() % 2 ** 31);
+const seed = Number(process.env["LAMELLA_FAULT_SEED"] ?? 1);
 const random = createRandom(seed);
 /** Each with another bit of the database. */
 const ROUNDS = Number(process.env["LAMELLA_FAULT_CASES"] ?? 2);
