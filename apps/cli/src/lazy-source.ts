@@ -1,7 +1,6 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-import { openImageStore, openNamedRepository } from "@lamella/image-store";
+import { openNamedRepository } from "@lamella/image-store";
 import type { FileTree } from "@lamella/layer-format";
 import { createLayerResolver, openBlobCache, openLazyImage, openPlainIndexStore } from "@lamella/lazy-layer";
 import type { LazyBlob, LazyImage } from "@lamella/lazy-layer";
@@ -9,7 +8,7 @@ import type { RegistryClient, Repository } from "@lamella/oci-client";
 import { formatReference, LamellaError } from "@lamella/refs";
 import type { CallOptions, Descriptor, ImageConfig } from "@lamella/refs";
 
-import { isLocalName } from "./local-name.js";
+import { openStoreOfName } from "./local-name.js";
 import type { GlobalOptions } from "./options.js";
 import { withRegistries } from "./registry-session.js";
 import { withSession } from "./session.js";
@@ -26,7 +25,7 @@ export interface OpenedTree {
 }
 
 /**
- * As a session's `withTree`, but what a registry has is read there, piece by piece as it is asked for, and kept in a cache beside the store. What is here already, a file, a
+ * As {@link withPulledTree}, but what a registry has is read there, piece by piece as it is asked for, and kept in a cache beside the store. What is here already, a file, a
  * directory or an image by a name that the user gave it, is read as it always is.
  */
 export async function withLazyTree<T>(
@@ -40,6 +39,15 @@ export async function withLazyTree<T>(
     return { result: await withLazyImage(found, options, { signal }, (image) => use({ ...image, signal })) };
   });
   if (remote !== undefined) return remote.result;
+  return withPulledTree(source, options, use);
+}
+
+/** As a session's `withTree`: what a registry has is pulled first. */
+export async function withPulledTree<T>(
+  source: string,
+  options: GlobalOptions,
+  use: (opened: OpenedTree) => Promise<T>,
+): Promise<T> {
   return withSession(options, ({ withTree, signal }) =>
     withTree(source, (tree, image) => use({ tree, image, layers: [], signal })),
   );
@@ -59,19 +67,12 @@ async function findRemote(
 ): Promise<Remote | undefined> {
   try {
     const { repository, reference, name } = openNamedRepository(source, client);
-    return (await isOwnName(formatReference(reference), options, call)) ? undefined : { repository, name };
+    await using store = await openStoreOfName(options.root, formatReference(reference), call);
+    return store === undefined ? { repository, name } : undefined;
   } catch (error) {
     if (error instanceof LamellaError && error.code === "source_unsupported") return undefined;
     throw error;
   }
-}
-
-/** Whether the user has given this name to an image of the store. */
-async function isOwnName(text: string, { root }: GlobalOptions, call: CallOptions): Promise<boolean> {
-  // Making a store takes longer than a mount may, and an empty one has no names.
-  if (!existsSync(join(root, "lamella.db"))) return false;
-  await using store = await openImageStore(root, call);
-  return await isLocalName(store, text, call);
 }
 
 async function withLazyImage<T>(

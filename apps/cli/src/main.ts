@@ -1,5 +1,6 @@
 import { CommanderError } from "commander";
 
+import { messageOf } from "./error-message.js";
 import { EXIT, exitStatus, Interrupted } from "./exit-status.js";
 import { createProgram } from "./program.js";
 
@@ -15,7 +16,7 @@ try {
   const status = exitStatus(error);
   // commander has printed its own
   if (!(error instanceof CommanderError)) {
-    process.stderr.write(`lamella: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`lamella: ${messageOf(error)}\n`);
     const hint = hintFor(status);
     if (hint !== undefined && !(error instanceof Interrupted)) process.stderr.write(`  ${hint}\n`);
   }

@@ -7,6 +7,8 @@ import type { Platform } from "@lamella/refs";
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 
+import { messageOf } from "./error-message.js";
+
 /** What every command takes. */
 export interface GlobalOptions {
   json: boolean;
@@ -75,9 +77,7 @@ export function argument<T>(parse: (text: string) => T): (text: string) => T {
     try {
       return parse(text);
     } catch (error) {
-      throw error instanceof InvalidArgumentError
-        ? error
-        : new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+      throw new InvalidArgumentError(messageOf(error));
     }
   };
 }

@@ -1,11 +1,10 @@
 import { Option } from "commander";
 
 import { formatDuration, parseDuration } from "./duration.js";
-import { withLazyTree } from "./lazy-source.js";
+import { withLazyTree, withPulledTree } from "./lazy-source.js";
 import type { OpenedTree } from "./lazy-source.js";
 import type { GlobalOptions } from "./options.js";
 import { note } from "./output.js";
-import { withSession } from "./session.js";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
@@ -22,10 +21,7 @@ export async function withServedTree(
   options: GlobalOptions & { readonly lazy: boolean },
   serve: (opened: OpenedTree) => Promise<void>,
 ): Promise<void> {
-  if (options.lazy) return withLazyTree(source, options, serve);
-  await withSession(options, ({ withTree, signal }) =>
-    withTree(source, (tree, image) => serve({ tree, image, layers: [], signal })),
-  );
+  return options.lazy ? withLazyTree(source, options, serve) : withPulledTree(source, options, serve);
 }
 
 /** Warns of what clients run into; of what comes again and again once. */
@@ -35,10 +31,6 @@ export function warnOnce(options: GlobalOptions): (text: string) => void {
     if (text !== last) note(options, `warning: ${text}`);
     last = text;
   };
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 export function untilAborted(signal: AbortSignal): Promise<void> {

@@ -1,11 +1,8 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-
-import { openImageStore, openSource, withHeldImage } from "@lamella/image-store";
+import { openSource, withHeldImage } from "@lamella/image-store";
 import type { CopySource, RegistryClient } from "@lamella/oci-client";
 import type { CallOptions } from "@lamella/refs";
 
-import { isLocalName } from "./local-name.js";
+import { openStoreOfName } from "./local-name.js";
 
 export interface SourceSearch extends CallOptions {
   readonly client: RegistryClient;
@@ -25,9 +22,9 @@ export async function withSource<T>(
   const source = await openSource(text, client, { signal });
   try {
     const { reference } = source;
-    if (reference === undefined || !existsSync(join(root, "lamella.db"))) return await use(source);
-    await using store = await openImageStore(root, { signal });
-    if (!(await isLocalName(store, reference, { signal }))) return await use(source);
+    if (reference === undefined) return await use(source);
+    await using store = await openStoreOfName(root, reference, { signal });
+    if (store === undefined) return await use(source);
     return await withHeldImage(store, reference, use, { signal });
   } finally {
     await source.close();

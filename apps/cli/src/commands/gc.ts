@@ -2,7 +2,7 @@ import type { GcReport, StoredFileKind } from "@lamella/image-store";
 import { Command, Option } from "commander";
 
 import { formatDuration, parseDuration } from "../duration.js";
-import { addGlobalOptions, argument } from "../options.js";
+import { addGlobalOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { printResult } from "../output.js";
 import { formatSize } from "../size.js";
@@ -14,7 +14,7 @@ export function gcCommand(): Command {
     .addOption(
       new Option("--grace <time>", "leave what was written within this time, as 90s, 10m, 1h or 2d")
         .default(3_600_000, "1h")
-        .argParser(argument(parseDuration)),
+        .argParser(parseDuration),
     )
     .action(gc);
   return addGlobalOptions(command);

@@ -5,11 +5,12 @@ import { displayPath } from "@lamella/layer-format";
 import type { LazyBlob } from "@lamella/lazy-layer";
 import { Command } from "commander";
 
+import { messageOf } from "../error-message.js";
 import type { OpenedTree } from "../lazy-source.js";
 import { addTreeOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { note, printResult } from "../output.js";
-import { messageOf, readTimeoutOption, untilAborted, warnOnce, withServedTree } from "../serving.js";
+import { readTimeoutOption, untilAborted, warnOnce, withServedTree } from "../serving.js";
 import { formatSize } from "../size.js";
 
 interface MountOptions extends GlobalOptions {

@@ -11,12 +11,13 @@ import { Command, Option } from "commander";
 
 import { planOptions, requireDiskFlags } from "../disk-options.js";
 import type { DiskFlags } from "../disk-options.js";
+import { messageOf } from "../error-message.js";
 import type { OpenedTree } from "../lazy-source.js";
 import { describeLoss } from "../losses.js";
 import { addTreeOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { note, printResult } from "../output.js";
-import { messageOf, readTimeoutOption, untilAborted, warnOnce, withServedTree } from "../serving.js";
+import { readTimeoutOption, untilAborted, warnOnce, withServedTree } from "../serving.js";
 import { formatSize, parseCount, parseSize } from "../size.js";
 
 interface ServeNbdOptions extends GlobalOptions, DiskFlags {
