@@ -10,6 +10,7 @@ import {
   createSnapshotter,
   createTreeDriver,
   type ErofsImages,
+  snapshotDriverName,
 } from "@lamella/snapshot/node";
 import { type Command, InvalidArgumentError, Option } from "commander";
 
@@ -82,6 +83,19 @@ export async function withOpenSnapshots<Result>(
   use: (snapshotter: Snapshotter) => Promise<Result>,
 ): Promise<Result> {
   await using snapshotter = await createSnapshotter(join(root, "snapshots"), DRIVERS[driver](), { signal });
+  return await use(snapshotter);
+}
+
+/** Uses the snapshots that the root directory has, of whichever driver; undefined where it has none. */
+export async function withSnapshotsThere<Result>(
+  { root }: GlobalOptions,
+  { signal }: CallOptions,
+  use: (snapshotter: Snapshotter | undefined) => Promise<Result>,
+): Promise<Result> {
+  const directory = join(root, "snapshots");
+  const name = await snapshotDriverName(directory, { signal });
+  if (name === undefined || !Object.hasOwn(DRIVERS, name)) return use(undefined);
+  await using snapshotter = await createSnapshotter(directory, DRIVERS[name as DriverName](), { signal });
   return await use(snapshotter);
 }
 

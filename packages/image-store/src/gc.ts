@@ -1,5 +1,6 @@
 import type { Database, Kysely } from "@lamella/database";
 import type { CallOptions, Digest } from "@lamella/refs";
+import type { Snapshotter } from "@lamella/snapshot";
 
 import type { ContentStore } from "./content-store.js";
 import type { StoreSchema } from "./database/schema.js";
@@ -11,6 +12,7 @@ import { isNeeded, readNeeds } from "./gc-needs.js";
 import type { Needs } from "./gc-needs.js";
 import { pruneRows } from "./gc-rows.js";
 import type { DoomedRows } from "./gc-rows.js";
+import { collectSnapshots } from "./gc-snapshots.js";
 import { sweep } from "./gc-sweep.js";
 import { createMarks } from "./mark.js";
 import type { Marks } from "./mark.js";
@@ -23,6 +25,8 @@ export interface GcOptions extends CallOptions {
    * to a registry holds no lease.
    */
   graceMs?: number | undefined;
+  /** Removes of these snapshots what images were unpacked to, committed under chain IDs, where no image has these layers any more. */
+  snapshotter?: Snapshotter | undefined;
 }
 
 /** What garbage collection has removed, or would have. */
@@ -30,6 +34,8 @@ export interface GcReport {
   readonly dryRun: boolean;
   /** Images to which no name led any more, by their manifests. */
   readonly images: readonly Digest[];
+  /** Snapshots of images that are gone, by their names. Their bytes are not in the totals. */
+  readonly snapshots: readonly string[];
   readonly removed: readonly RemovedFile[];
   /** By kind; the same as `removed`, added up. */
   readonly totals: Readonly<Record<StoredFileKind, Total>>;
@@ -66,20 +72,22 @@ export interface GarbageStore {
  * @throws {ImageStoreError} `store_invalid` for a damaged index or manifest, before anything is removed
  */
 export async function collectGarbage(store: GarbageStore, options: GcOptions = {}): Promise<GcReport> {
-  const { dryRun = false, graceMs = GRACE_MS, signal } = options;
+  const { dryRun = false, graceMs = GRACE_MS, snapshotter, signal } = options;
   signal?.throwIfAborted();
   // names that other tools have added since the store was opened
   await store.flush({ signal });
-  const run = (): Promise<GcReport> => collect(store, { dryRun, graceMs, signal });
+  const run = (): Promise<GcReport> => collect(store, { dryRun, graceMs, snapshotter, signal });
   return dryRun ? run() : store.database.exclusively("gc", run, { signal });
 }
 
 interface Run extends CallOptions {
   readonly dryRun: boolean;
   readonly graceMs: number;
+  readonly snapshotter: Snapshotter | undefined;
 }
 
-async function collect({ content, database }: GarbageStore, { dryRun, graceMs, signal }: Run): Promise<GcReport> {
+async function collect({ content, database }: GarbageStore, run: Run): Promise<GcReport> {
+  const { dryRun, graceMs, snapshotter, signal } = run;
   const isAlive = rememberingOwners();
   // a file of this very moment counts as written before it, so that no grace means none
   const cutoff = Date.now() + 1 - graceMs;
@@ -92,7 +100,12 @@ async function collect({ content, database }: GarbageStore, { dryRun, graceMs, s
   marks.add(needs.blobs);
   const { garbage, young } = await findGarbage(content, { marks, needs, cutoff, signal });
   const removed = dryRun ? garbage : await sweep(database, garbage, { marks, named, isAlive, cutoff, signal });
-  return { dryRun, images: [...doomed.images], removed: removed.map(reported), ...addUp(removed), young: total(young) };
+  const snapshots =
+    snapshotter === undefined
+      ? []
+      : await collectSnapshots(snapshotter, database, { doomed: doomed.images, dryRun, cutoff, signal });
+  const images = [...doomed.images];
+  return { dryRun, images, snapshots, removed: removed.map(reported), ...addUp(removed), young: total(young) };
 }
 
 async function namedDocuments(database: Database<StoreSchema>, options: CallOptions): Promise<Digest[]> {

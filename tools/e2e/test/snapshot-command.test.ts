@@ -100,6 +100,20 @@ describe.skipIf(missing(["tar", "getfattr"]) !== undefined)("lamella snapshot", 
     expect(await output(snapshot("cleanup"))).toBe("");
   });
 
+  it("goes with its image when garbage is collected, of whichever driver", async () => {
+    const snapshot = snapshots("collected");
+    const root = join(work, "collected");
+    await output(snapshot("prepare", "work", "--image", source, "--driver", "directory"));
+    await output(lamella(["pull", source, "--root", root, "--no-progress"]));
+    const unpacked = await json(snapshot("ls", "kind==committed", "--json", "--driver", "directory"));
+    expect(unpacked.length).toBe(sampleLayers().length);
+    await output(lamella(["rm", source, "--root", root]));
+    await output(snapshot("rm", "work", "--driver", "directory"));
+    const { snapshots: gone } = await json(lamella(["gc", "--grace", "0", "--root", root, "--json"]));
+    expect(gone.toSorted()).toEqual(unpacked.map(({ name }: { name: string }) => name));
+    expect(await json(snapshot("ls", "--json", "--driver", "directory"))).toEqual([]);
+  });
+
   it("makes an image of one, which is the same each time", async () => {
     const snapshot = snapshots("image");
     const directory = join(work, "image-checkout");

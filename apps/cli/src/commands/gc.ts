@@ -6,6 +6,7 @@ import { addGlobalOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { printResult } from "../output.js";
 import { formatSize } from "../size.js";
+import { withSnapshotsThere } from "../snapshot-session.js";
 import { withStore } from "../store-session.js";
 
 export function gcCommand(): Command {
@@ -29,7 +30,9 @@ interface GcCommandOptions extends GlobalOptions {
 async function gc(options: GcCommandOptions): Promise<void> {
   await withStore(options, async (store, signal) => {
     const { dryRun, grace: graceMs } = options;
-    const report = await store.gc({ dryRun, graceMs, signal });
+    const report = await withSnapshotsThere(options, { signal }, (snapshotter) =>
+      store.gc({ dryRun, graceMs, snapshotter, signal }),
+    );
     printResult(options, process.stdout, { json: report, text: () => reportText(report, graceMs) });
   });
 }
@@ -41,8 +44,10 @@ const NOUNS: Readonly<Record<StoredFileKind, readonly [one: string, many: string
   leftover: ["leftover", "leftovers"],
 };
 
-function reportText({ dryRun, images, totals, freedBytes, young }: GcReport, graceMs: number): string {
-  const lines = images.map((digest) => `${dryRun ? "would remove" : "removed"} image ${digest}`);
+function reportText({ dryRun, images, snapshots, totals, freedBytes, young }: GcReport, graceMs: number): string {
+  const did = dryRun ? "would remove" : "removed";
+  const lines = images.map((digest) => `${did} image ${digest}`);
+  lines.push(...snapshots.map((name) => `${did} snapshot ${name}`));
   for (const [kind, [one, many]] of Object.entries(NOUNS) as [StoredFileKind, readonly [string, string]][]) {
     const { count, bytes } = totals[kind];
     if (count > 0) lines.push(`${count} ${count === 1 ? one : many}, ${formatSize(bytes)}`);

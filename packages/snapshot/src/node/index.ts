@@ -1,6 +1,7 @@
 export { diffSnapshot, type DiffSnapshotOptions } from "./diff-snapshot.js";
 export { type DiffProgress, packDiff, type PackDiffOptions, type PackedDiff } from "./diff-pack.js";
 export { createSnapshotter, type CreateSnapshotterOptions } from "./snapshotter.js";
+export { snapshotDriverName } from "./metadata.js";
 export { createDirectoryDriver } from "./directory-driver.js";
 export { createOverlayDriver, type OverlayDriverOptions } from "./overlay-driver.js";
 export { createCheckoutMounter, type CheckoutMounterOptions } from "./checkout-mounter.js";

@@ -1,5 +1,6 @@
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 
 import { type Database, type Generated, type Migration, openDatabase } from "@lamella/database";
 import { type CallOptions, quote } from "@lamella/refs";
@@ -69,6 +70,11 @@ const initial: Migration = {
   },
 };
 
+const MIGRATIONS = { "001_snapshots": initial };
+
+/** Of a directory of snapshots. */
+export const METADATA_FILE = "metadata.db";
+
 export interface OpenMetadataOptions extends CallOptions {
   /** The name of the driver that the snapshots are for. */
   driver: string;
@@ -84,7 +90,7 @@ export async function openMetadata(path: string, options: OpenMetadataOptions): 
   signal?.throwIfAborted();
   await mkdir(dirname(path), { recursive: true });
   const database = await openDatabase<MetadataSchema>(path, {
-    migrations: { "001_snapshots": initial },
+    migrations: MIGRATIONS,
     ...(busyTimeoutMs === undefined ? {} : { busyTimeoutMs }),
     ...(signal === undefined ? {} : { signal }),
   });
@@ -99,6 +105,18 @@ export async function openMetadata(path: string, options: OpenMetadataOptions): 
     await database[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** The name of the driver whose snapshots are in a directory; undefined where there are none. @throws {DatabaseError} */
+export async function snapshotDriverName(directory: string, options: CallOptions = {}): Promise<string | undefined> {
+  const path = join(directory, METADATA_FILE);
+  if (!existsSync(path)) return undefined;
+  await using database = await openDatabase<MetadataSchema>(path, { migrations: MIGRATIONS, ...options });
+  const found = await database.read(
+    (queries) => queries.selectFrom("settings").select("value").where("name", "=", DRIVER).executeTakeFirst(),
+    options,
+  );
+  return found?.value;
 }
 
 async function claimDriver(

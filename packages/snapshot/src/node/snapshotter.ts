@@ -41,7 +41,7 @@ import {
   rowInfo,
   type SnapshotRow,
 } from "./metadata-rows.js";
-import { type MetadataSchema, openMetadata } from "./metadata.js";
+import { METADATA_FILE, type MetadataSchema, openMetadata } from "./metadata.js";
 import { listSnapshotDirectories, removeDirectory } from "./snapshot-directory.js";
 import { checkLabels, checkName } from "./snapshot-name.js";
 
@@ -68,7 +68,7 @@ export async function createSnapshotter(
 ): Promise<Snapshotter> {
   const root = resolve(directory);
   const { busyTimeoutMs, signal } = options;
-  const database = await openMetadata(join(root, "metadata.db"), { driver: driver.name, busyTimeoutMs, signal });
+  const database = await openMetadata(join(root, METADATA_FILE), { driver: driver.name, busyTimeoutMs, signal });
   try {
     const snapshots = join(root, "snapshots");
     await mkdir(snapshots, { recursive: true });
