@@ -2,15 +2,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { startWorker } from "@lamella/presets/worker-process";
 import { digestOf } from "@lamella/refs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { openImageStore } from "../src/image-store.js";
 import type { ImageStore } from "../src/image-store.js";
 import { pullImage } from "../src/pull.js";
-import { startWorker } from "./gc-worker-process.js";
 import { sampleSource } from "./sample-image.js";
 
+const WORKER = new URL("gc-worker.mjs", import.meta.url);
 const platform = { os: "linux", architecture: "amd64" };
 const NOW = { graceMs: 0 };
 
@@ -44,9 +45,9 @@ describe("garbage collection by several processes", () => {
     const source = await openImageStore(join(directory, "source"));
     await pullSamples(source, 4);
     await source[Symbol.asyncDispose]();
-    const pulls = [1, 2].map(() => startWorker(store.directory, "pull", "8", source.directory));
-    const collectors = [1, 2].map(() => startWorker(store.directory, "gc", "12"));
-    const check = startWorker(store.directory, "check", "15");
+    const pulls = [1, 2].map(() => startWorker(WORKER, store.directory, "pull", "8", source.directory));
+    const collectors = [1, 2].map(() => startWorker(WORKER, store.directory, "gc", "12"));
+    const check = startWorker(WORKER, store.directory, "check", "15");
     await Promise.all([...pulls, ...collectors, check].map(({ ended }) => ended));
     await store.gc(NOW);
     expect(await blobCount()).toBe(0);
@@ -57,7 +58,7 @@ describe("garbage collection by several processes", () => {
     await pullSamples(store, 6);
     const blobs = await blobCount();
     for (const { name } of await store.tags()) await store.remove(name);
-    const collectors = [1, 2].map(() => startWorker(store.directory, "gc", "1"));
+    const collectors = [1, 2].map(() => startWorker(WORKER, store.directory, "gc", "1"));
     const said = await Promise.all(collectors.map(({ ended }) => ended));
     const removed = said.map((text) => Number(/removed (\d+)/.exec(text)?.[1]));
     const archives = 7;
@@ -69,7 +70,7 @@ describe("garbage collection by several processes", () => {
     const bytes = Buffer.from("held");
     const digest = digestOf(bytes);
     await store.content.push({ mediaType: "text/plain", digest, size: bytes.length }, once(bytes));
-    const worker = startWorker(store.directory, "hold", digest);
+    const worker = startWorker(WORKER, store.directory, "hold", digest);
     await worker.ready;
     expect((await store.gc(NOW)).removed).toEqual([]);
     await worker.kill();

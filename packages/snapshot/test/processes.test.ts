@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { writeLayer } from "@lamella/layer-format/node";
+import { startWorker } from "@lamella/presets/worker-process";
 import type { Digest } from "@lamella/refs";
 import { describe, expect, it } from "vitest";
 
@@ -11,7 +12,8 @@ import { chainID, type DescribedLayer } from "../src/index.js";
 import { createSnapshotter, createTreeDriver, openBuildCache } from "../src/node/index.js";
 import { memoryContent, putLayers } from "./image-layers.js";
 import { temporaryDirectory } from "./temporary.js";
-import { startWorker } from "./worker-process.js";
+
+const WORKER = new URL("worker.mjs", import.meta.url);
 
 interface Workplace {
   readonly layers: readonly DescribedLayer[];
@@ -60,7 +62,7 @@ async function expectWhole({ layers, snapshots, temporary }: Workplace): Promise
 describe("applyLayers() in several processes", () => {
   it("unpacks an image once when eight come at the same time", { timeout: 120_000 }, async () => {
     const workplace = await prepareWorkplace(4);
-    const workers = Array.from({ length: 8 }, () => startWorker(...workplace.args));
+    const workers = Array.from({ length: 8 }, () => startWorker(WORKER, ...workplace.args));
     const said = await Promise.all(workers.map(({ ended }) => ended));
     const top = chainID(workplace.layers.map(({ diffID }) => diffID));
     for (const text of said) expect(text).toBe(`ready\n${top}\n`);
@@ -72,14 +74,14 @@ describe("applyLayers() in several processes", () => {
   it("goes on where processes were killed, and leaves nothing of them", { timeout: 120_000 }, async () => {
     const workplace = await prepareWorkplace(6);
     for (const delay of [5, 20, 40, 80, 120]) {
-      const worker = startWorker(...workplace.args);
-      const waiting = startWorker(...workplace.args);
+      const worker = startWorker(WORKER, ...workplace.args);
+      const waiting = startWorker(WORKER, ...workplace.args);
       await Promise.all([worker.ready, waiting.ready]);
       await sleep(delay);
       await worker.kill();
       await waiting.kill();
     }
-    const last = startWorker(...workplace.args);
+    const last = startWorker(WORKER, ...workplace.args);
     await last.ended;
     await expectWhole(workplace);
   });
@@ -95,7 +97,7 @@ describe("openBuildCache() in several processes", () => {
       diffIDs.push((await writeLayer(join(archives, String(number)), once(tar))).diffID);
     }
     await writeFile(join(archives, "diff-ids.json"), JSON.stringify(diffIDs));
-    const worker = (seed: number) => startWorker("cache", directory, archives, String(seed));
+    const worker = (seed: number) => startWorker(WORKER, "cache", directory, archives, String(seed));
     for (const seed of [1, 2, 3]) {
       const workers = [worker(seed), worker(seed + 10)];
       await Promise.all(workers.map(({ ready }) => ready));
