@@ -13,6 +13,11 @@ import type { GlobalOptions } from "./options.js";
 import { withRegistries } from "./registry-session.js";
 import { withSession } from "./session.js";
 
+/** Where what was read in registries is kept. */
+export function blobCacheDirectory(root: string): string {
+  return join(root, "lazy", "blobs");
+}
+
 /** A tree that is open, and what is known of it. */
 export interface OpenedTree {
   readonly tree: FileTree;
@@ -24,13 +29,19 @@ export interface OpenedTree {
   readonly signal: AbortSignal;
 }
 
+/** Of commands that read what a registry has there. */
+export interface LazyOptions extends GlobalOptions {
+  /** Bytes of the cache that all of them share. */
+  readonly cacheSize: number;
+}
+
 /**
  * As {@link withPulledTree}, but what a registry has is read there, piece by piece as it is asked for, and kept in a cache beside the store. What is here already, a file, a
  * directory or an image by a name that the user gave it, is read as it always is.
  */
 export async function withLazyTree<T>(
   source: string,
-  options: GlobalOptions,
+  options: LazyOptions,
   use: (opened: OpenedTree) => Promise<T>,
 ): Promise<T> {
   const remote = await withRegistries(options, async ({ client, signal }) => {
@@ -77,11 +88,11 @@ async function findRemote(
 
 async function withLazyImage<T>(
   { repository, name }: Remote,
-  { root, platform }: GlobalOptions,
+  { root, platform, cacheSize: quotaBytes }: LazyOptions,
   { signal }: CallOptions,
   use: (opened: Omit<OpenedTree, "signal">) => Promise<T>,
 ): Promise<T> {
-  const cache = await openBlobCache(join(root, "lazy", "blobs"), { signal });
+  const cache = await openBlobCache(blobCacheDirectory(root), { quotaBytes, signal });
   const indexes = await openPlainIndexStore(join(root, "lazy", "indexes"), { signal });
   await using resolver = createLayerResolver({ cache });
   await using lazy: LazyImage = await openLazyImage(repository, name, { resolver, indexes, platform, signal });

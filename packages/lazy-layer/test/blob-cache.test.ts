@@ -21,7 +21,12 @@ const folderOf = (name: string): string => join(directory(), blobOf(name).digest
 
 async function readAll(blob: CachedBlob, offset: number, length: number): Promise<Uint8Array | undefined> {
   const extent = blob.covering(offset);
-  return extent === undefined ? undefined : blob.read(extent, offset, length);
+  if (extent === undefined) return undefined;
+  try {
+    return await blob.read(extent, offset, length);
+  } finally {
+    await blob.close();
+  }
 }
 
 /** A cache of which each blob has one extent, of 100 KiB. */
@@ -78,6 +83,18 @@ describe("the cache", () => {
     await (await cache.blob(blobOf("e"))).write(0, madeBytes(100 * KIB));
     expect(await held(names)).toEqual(["a", "d", "e"]);
     expect(await cache.usedBytes()).toBe(300 * KIB);
+  });
+
+  it("stays within its quota while many are written at once", async () => {
+    const quotaBytes = 1000 * KIB;
+    const cache = await openBlobCache(directory(), { quotaBytes });
+    const blob = await cache.blob({ digest: blobOf("a").digest, size: 100_000 * KIB });
+    for (let round = 0; round < 20; round++) {
+      const offsets = Array.from({ length: 20 }, (_, index) => (round * 20 + index) * 200 * KIB);
+      await Promise.all(offsets.map((offset) => blob.write(offset, madeBytes(90 * KIB))));
+      expect(await cache.usedBytes()).toBeLessThanOrEqual(quotaBytes);
+    }
+    expect(await cache.usedBytes()).toBeGreaterThan(quotaBytes / 2);
   });
 
   it("evicts nothing that is pinned, and keeps nothing more when all is", async () => {

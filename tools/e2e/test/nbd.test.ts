@@ -156,18 +156,22 @@ describe.skipIf(reason !== undefined)(`lamella serve nbd --lazy (${reason ?? "fr
     await rm(work, { recursive: true, force: true });
   });
 
-  it("serves the disk of the image that it was made eStargz of, to the last byte", async () => {
+  it("serves the disk of the image that it was made eStargz of, to the last byte, keeping no more than it may", async () => {
     const path = join(work, "disk");
     const options = ["--format", "ext4", "--json", "--root", join(work, "eager")];
     const made = await lamella(["disk", original, "-o", path, "--digest", ...options]);
     const { digest } = JSON.parse(made.stdout) as { digest: string };
 
-    const lazy = [`${registry.address}/debian`, "--lazy", "--format", "ext4", "--root", join(work, "whole")];
+    const root = join(work, "whole");
+    const lazy = [`${registry.address}/debian`, "--lazy", "--cache-size", "8M", "--format", "ext4", "--root", root];
     const served = await withServedDisk(lazy, async ({ uri }) => {
       await run("nbdcopy", uri, path);
       expect(await digestOf(path)).toBe(digest);
     });
     expect(served).toMatchObject({ status: 0, stderr: "", stats: { failedRequests: 0 } });
+    const { lazyBytes } = JSON.parse((await lamella(["df", "--json", "--root", root])).stdout) as { lazyBytes: number };
+    expect(lazyBytes).toBeGreaterThan(2 << 20);
+    expect(lazyBytes).toBeLessThanOrEqual(8 << 20);
   });
 
   it("boots a machine from an image that nobody pulled, with less than half of its bytes", async () => {

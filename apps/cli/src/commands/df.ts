@@ -1,5 +1,10 @@
+import { existsSync } from "node:fs";
+
+import { openBlobCache } from "@lamella/lazy-layer";
+import type { CallOptions } from "@lamella/refs";
 import { Command } from "commander";
 
+import { blobCacheDirectory } from "../lazy-source.js";
 import { addGlobalOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { printResult, table } from "../output.js";
@@ -19,8 +24,9 @@ async function df(options: GlobalOptions): Promise<void> {
     }
     const images = usage.images.map((image) => ({ ...image, names: names.get(image.manifestDigest) ?? [] }));
     const { imageBytes, diskBytes } = usage;
+    const lazyBytes = await usedByLazyReads(options.root, { signal });
     printResult(options, process.stdout, {
-      json: { images, imageBytes, diskBytes },
+      json: { images, imageBytes, diskBytes, lazyBytes },
       text: () =>
         table([
           ["IMAGE", "SIZE", "SHARED", "UNIQUE"],
@@ -30,7 +36,14 @@ async function df(options: GlobalOptions): Promise<void> {
           ]),
           ["all images", formatSize(imageBytes), "", ""],
           ["disks", formatSize(diskBytes), "", ""],
+          ["read lazily", formatSize(lazyBytes), "", ""],
         ]),
     });
   });
+}
+
+async function usedByLazyReads(root: string, call: CallOptions): Promise<number> {
+  const directory = blobCacheDirectory(root);
+  if (!existsSync(directory)) return 0;
+  return (await openBlobCache(directory, call)).usedBytes(call);
 }

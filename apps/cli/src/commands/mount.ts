@@ -8,31 +8,27 @@ import { Command } from "commander";
 import { messageOf } from "../error-message.js";
 import type { OpenedTree } from "../lazy-source.js";
 import { addTreeOptions } from "../options.js";
-import type { GlobalOptions } from "../options.js";
 import { note, printResult } from "../output.js";
-import { readTimeoutOption, untilAborted, warnOnce, withServedTree } from "../serving.js";
+import { addServingOptions, untilAborted, warnOnce, withServedTree } from "../serving.js";
+import type { ServingOptions } from "../serving.js";
 import { formatSize } from "../size.js";
 
-interface MountOptions extends GlobalOptions {
-  lazy: boolean;
+interface MountOptions extends ServingOptions {
   allowOther: boolean;
-  timeout: number;
 }
 
 export function mountCommand(): Command {
   const command = new Command("mount")
     .argument("<source>", TREE_FORMS)
     .argument("<directory>", "an existing one")
-    .option("--lazy", "read what a registry has piece by piece, as it is asked for, without pulling it", false)
     .option("--allow-other", "other users may look into it too", false)
-    .addOption(readTimeoutOption())
     .addHelpText(
       "after",
       `\nIt is mounted read-only until Ctrl-C, SIGTERM or umount(8). With --lazy, ${STATE_FILE_NAME} in its root, which no listing has, tells how much of each layer is here.` +
         "\nWithout root: unshare --map-root-user --mount, and mount in there, where this user may open /dev/fuse.",
     )
     .action(mount);
-  return addTreeOptions(command);
+  return addTreeOptions(addServingOptions(command));
 }
 
 async function mount(source: string, directory: string, options: MountOptions): Promise<void> {

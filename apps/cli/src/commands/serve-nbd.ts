@@ -15,17 +15,15 @@ import { messageOf } from "../error-message.js";
 import type { OpenedTree } from "../lazy-source.js";
 import { describeLoss } from "../losses.js";
 import { addTreeOptions } from "../options.js";
-import type { GlobalOptions } from "../options.js";
 import { note, printResult } from "../output.js";
-import { readTimeoutOption, untilAborted, warnOnce, withServedTree } from "../serving.js";
+import { addServingOptions, untilAborted, warnOnce, withServedTree } from "../serving.js";
+import type { ServingOptions } from "../serving.js";
 import { formatSize, parseCount, parseSize } from "../size.js";
 
-interface ServeNbdOptions extends GlobalOptions, DiskFlags {
+interface ServeNbdOptions extends ServingOptions, DiskFlags {
   format: "ext4" | "erofs";
   socket?: string;
   port?: number;
-  lazy: boolean;
-  timeout: number;
 }
 
 export function serveNbdCommand(): Command {
@@ -41,9 +39,8 @@ export function serveNbdCommand(): Command {
       new Option("--port <number>", "a port of 127.0.0.1 instead, which every user of this machine can read; 0 for any")
         .argParser(parseCount)
         .conflicts("socket"),
-    )
-    .option("--lazy", "read an image's layers in the registry as clients read the disk, and do not pull it", false)
-    .addOption(readTimeoutOption())
+    );
+  addServingOptions(command)
     .optionsGroup("File system:")
     .option("--label <name>", "the volume's name")
     .option("--uuid <uuid>", "the volume's UUID; default: derived from the content")

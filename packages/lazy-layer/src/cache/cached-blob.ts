@@ -124,11 +124,7 @@ class CachedBlobDirectory implements CachedBlob {
     const extent = { offset, length: bytes.length };
     const holder = this.#list.covering(offset);
     if (bytes.length === 0 || (holder !== undefined && endOf(holder) >= endOf(extent))) return true;
-    if (!(await this.#quota.reserve(bytes.length))) return false;
-    if (!(await this.#put(extentName(extent), bytes))) {
-      this.#quota.release(bytes.length);
-      return false;
-    }
+    if (!(await this.#quota.write(bytes.length, () => this.#put(extentName(extent), bytes)))) return false;
     for (const superfluous of this.#list.add(extent) ?? []) await this.#remove(superfluous);
     return true;
   }

@@ -6,9 +6,9 @@ import { NEW_PREFIX, parseExtentName, PIN_PREFIX } from "./extent-name.js";
 
 /** How much a cache holds, and what has to go when it is too much. Other processes work on the same directory, with quotas of their own. */
 export interface CacheQuota {
-  /** Whether so many bytes more may be written; makes room where it must. */
-  reserve(bytes: number): Promise<boolean>;
-  /** Gives back what was reserved and not written, or was removed. */
+  /** Does `put`, which writes so many bytes, if they may be written; makes room where it must. False if they were not. */
+  write(bytes: number, put: () => Promise<boolean>): Promise<boolean>;
+  /** So many bytes were removed. */
   release(bytes: number): void;
   /** Bytes of all extents, counted now. */
   usedBytes(): Promise<number>;
@@ -33,39 +33,58 @@ const RECOUNT_PART = 16;
 const EVICT_TO = 0.9;
 
 export function createCacheQuota(root: string, quotaBytes: number, now: () => number): CacheQuota {
-  let used: number | undefined;
-  let sinceCount = 0;
+  let counted: number | undefined;
+  /** Bytes that may be written and are not there yet. */
+  let writing = 0;
+  /** Bytes written since they were counted. */
+  let written = 0;
   let refusedUntil = 0;
   let turn: Promise<unknown> = Promise.resolve();
 
+  /** What is written while it is counted may have been counted or not, and counts. */
+  async function count(find: () => Promise<number>): Promise<void> {
+    const before = written;
+    counted = await find();
+    written -= before;
+  }
+
+  function fits(bytes: number): boolean {
+    return (counted ?? 0) + written + writing + bytes <= quotaBytes;
+  }
+
   async function reserve(bytes: number): Promise<boolean> {
     if (bytes > quotaBytes) return false;
-    if (used === undefined || sinceCount > quotaBytes / RECOUNT_PART) {
-      used = sum(await listExtents(root, now));
-      sinceCount = 0;
+    if (counted === undefined || written > quotaBytes / RECOUNT_PART) {
+      await count(async () => sum(await listExtents(root, now)));
     }
-    if (used + bytes > quotaBytes) {
+    if (!fits(bytes)) {
       if (now() < refusedUntil) return false;
-      used = await evict(root, Math.min(quotaBytes * EVICT_TO, quotaBytes - bytes), now);
-      sinceCount = 0;
-      if (used + bytes > quotaBytes) {
+      const limit = Math.min(quotaBytes * EVICT_TO, quotaBytes - bytes) - writing;
+      await count(() => evict(root, limit, now));
+      if (!fits(bytes)) {
         refusedUntil = now() + REFUSAL_MS;
         return false;
       }
     }
-    used += bytes;
-    sinceCount += bytes;
+    writing += bytes;
     return true;
   }
 
   return {
-    reserve(bytes) {
-      const result = turn.then(() => reserve(bytes));
-      turn = result.catch(() => undefined);
-      return result;
+    async write(bytes, put) {
+      const reserved = turn.then(() => reserve(bytes));
+      turn = reserved.catch(() => undefined);
+      if (!(await reserved)) return false;
+      try {
+        const isWritten = await put();
+        if (isWritten) written += bytes;
+        return isWritten;
+      } finally {
+        writing -= bytes;
+      }
     },
     release(bytes) {
-      if (used !== undefined) used = Math.max(0, used - bytes);
+      if (counted !== undefined) counted = Math.max(0, counted - bytes);
     },
     usedBytes: async () => sum(await listExtents(root, now)),
   };
