@@ -1,42 +1,15 @@
-import { join } from "node:path";
-
-import { openDisk, planErofs, writeDisk } from "@lamella/disk-export";
+import { openSnapshots, SNAPSHOT_DRIVERS } from "@lamella/image-store";
+import type { SnapshotDriverName } from "@lamella/image-store";
 import type { CallOptions } from "@lamella/refs";
-import type { Mount, SnapshotDriver, SnapshotInfo, Snapshotter } from "@lamella/snapshot";
-import {
-  createDirectoryDriver,
-  createErofsDriver,
-  createOverlayDriver,
-  createSnapshotter,
-  createTreeDriver,
-  type ErofsImages,
-  snapshotDriverName,
-} from "@lamella/snapshot/node";
+import type { Mount, SnapshotInfo, Snapshotter } from "@lamella/snapshot";
 import { type Command, InvalidArgumentError, Option } from "commander";
 
 import { withInterruption } from "./interruption.js";
 import { addGlobalOptions } from "./options.js";
 import type { GlobalOptions } from "./options.js";
 
-const erofsImages: ErofsImages = {
-  async write(tree, path, options) {
-    await using plan = await planErofs(tree, options);
-    await writeDisk(plan, path, options);
-  },
-  open: (path, options) => openDisk(path, options),
-};
-
-type DriverName = "tree" | "directory" | "overlay" | "erofs";
-
-const DRIVERS: Readonly<Record<DriverName, () => SnapshotDriver>> = {
-  tree: createTreeDriver,
-  directory: createDirectoryDriver,
-  overlay: createOverlayDriver,
-  erofs: () => createErofsDriver({ images: erofsImages }),
-};
-
 export interface SnapshotCommandOptions extends GlobalOptions {
-  driver: DriverName;
+  driver: SnapshotDriverName;
 }
 
 export interface LabelOptions {
@@ -47,7 +20,7 @@ export interface LabelOptions {
 export function addSnapshotOptions(command: Command): Command {
   command.addOption(
     new Option("--driver <name>", "how snapshots are kept; one root directory has one kind")
-      .choices(Object.keys(DRIVERS))
+      .choices(SNAPSHOT_DRIVERS)
       .env("LAMELLA_SNAPSHOT_DRIVER")
       .default("tree"),
   );
@@ -82,20 +55,7 @@ export async function withOpenSnapshots<Result>(
   { signal }: CallOptions,
   use: (snapshotter: Snapshotter) => Promise<Result>,
 ): Promise<Result> {
-  await using snapshotter = await createSnapshotter(join(root, "snapshots"), DRIVERS[driver](), { signal });
-  return await use(snapshotter);
-}
-
-/** Uses the snapshots that the root directory has, of whichever driver; undefined where it has none. */
-export async function withSnapshotsThere<Result>(
-  { root }: GlobalOptions,
-  { signal }: CallOptions,
-  use: (snapshotter: Snapshotter | undefined) => Promise<Result>,
-): Promise<Result> {
-  const directory = join(root, "snapshots");
-  const name = await snapshotDriverName(directory, { signal });
-  if (name === undefined || !Object.hasOwn(DRIVERS, name)) return use(undefined);
-  await using snapshotter = await createSnapshotter(directory, DRIVERS[name as DriverName](), { signal });
+  await using snapshotter = await openSnapshots(root, driver, { signal });
   return await use(snapshotter);
 }
 

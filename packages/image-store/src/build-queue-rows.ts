@@ -36,7 +36,8 @@ export type BuildAttempt = Pick<Build, "id" | "attempts">;
 export type BuildRow = Selectable<StoreSchema["builds"]>;
 type Queries = Transaction<StoreSchema>;
 
-const UNFINISHED = ["pending", "pulling", "converting"] as const;
+const BEGUN = ["pulling", "converting"] as const;
+const UNFINISHED = ["pending", ...BEGUN] as const;
 
 export function isUnfinished(status: BuildStatus): boolean {
   return (UNFINISHED as readonly string[]).includes(status);
@@ -136,10 +137,19 @@ export interface OwnBuild {
   readonly owner: string;
 }
 
+/** One attempt at it. */
+export interface BegunBuild extends OwnBuild {
+  readonly attempts: number;
+}
+
 type Change = Partial<Pick<BuildRow, "status" | "manifest_digest" | "disk_key" | "error" | "error_code">>;
 
-/** Changes a build, unless it is not the queue's any more: cancelled, taken over or removed. Tells whether. */
-export async function changeBuild(queries: Queries, { id, owner }: OwnBuild, change: Change): Promise<boolean> {
+/** Changes a build, unless it is not this attempt's any more: cancelled, also if it waits again; taken over or removed. Tells whether. */
+export async function changeBuild(
+  queries: Queries,
+  { id, owner, attempts }: BegunBuild,
+  change: Change,
+): Promise<boolean> {
   const now = Date.now();
   const ends = change.status !== undefined && !isUnfinished(change.status);
   const { numUpdatedRows } = await queries
@@ -147,7 +157,8 @@ export async function changeBuild(queries: Queries, { id, owner }: OwnBuild, cha
     .set({ ...change, ...(ends && { finished_at: now, owner: null, idempotency_key: null }) })
     .where("id", "=", id)
     .where("owner", "=", owner)
-    .where("status", "in", UNFINISHED)
+    .where("attempts", "=", attempts)
+    .where("status", "in", BEGUN)
     .executeTakeFirst();
   return numUpdatedRows > 0n;
 }

@@ -19,7 +19,7 @@ import {
   positionOf,
   putBuild,
 } from "./build-queue-rows.js";
-import type { Build, BuildAttempt, BuildRequest, BuildRow, OwnBuild } from "./build-queue-rows.js";
+import type { BegunBuild, Build, BuildAttempt, BuildRequest, BuildRow, OwnBuild } from "./build-queue-rows.js";
 import type { StoreSchema } from "./database/schema.js";
 import { ImageStoreError } from "./errors.js";
 import { inPassing } from "./hooks.js";
@@ -43,6 +43,8 @@ export interface BuildQueue extends QueueState, AsyncDisposable {
   enqueue(request: BuildRequest, options?: EnqueueOptions): Promise<Build>;
   /** 0 once it has begun, 1 for the next; undefined once it has ended. That of another process's queue too. */
   position(id: number, options?: CallOptions): Promise<number | undefined>;
+  /** Those of all builds of this queue that have not ended. */
+  positions(): ReadonlyMap<number, number>;
   /** Ends a build, one of another process at its next step. False for one that has ended already. */
   cancel(id: number, options?: CallOptions): Promise<boolean>;
   /** Takes over the builds of queues that are gone, and gives them. */
@@ -95,6 +97,8 @@ class DurableQueue implements BuildQueue {
   readonly #queue: PQueue;
   readonly #waiting = new Set<number>();
   readonly #running = new Map<number, AbortController>();
+  /** Builds that were cancelled and asked for again before their work has stopped. */
+  readonly #again = new Map<number, BuildRow>();
   /** Builds of ours that stand still, and why. */
   readonly #stranded = new Map<number, DatabaseError>();
   #release: () => void = () => {};
@@ -148,6 +152,11 @@ class DurableQueue implements BuildQueue {
     if (this.#running.has(id)) return 0;
     const index = [...this.#waiting].indexOf(id);
     return index < 0 ? this.#store.database.read((queries) => positionOf(queries, id), options) : index + 1;
+  }
+
+  positions(): ReadonlyMap<number, number> {
+    const waiting = [...this.#waiting].map((id, index) => [id, index + 1] as const);
+    return new Map([...[...this.#running.keys()].map((id) => [id, 0] as const), ...waiting]);
   }
 
   async cancel(id: number, options: CallOptions = {}): Promise<boolean> {
@@ -225,7 +234,11 @@ class DurableQueue implements BuildQueue {
   #add(row: BuildRow): void {
     const { id } = row;
     // a queue that was closed meanwhile passes it on
-    if (this.#closing !== undefined || this.#waiting.has(id) || this.#running.has(id)) return;
+    if (this.#closing !== undefined || this.#waiting.has(id)) return;
+    if (this.#running.has(id)) {
+      if (row.status === "pending") this.#again.set(id, row);
+      return;
+    }
     this.#stranded.delete(id);
     this.#waiting.add(id);
     this.#tell(row);
@@ -247,6 +260,9 @@ class DurableQueue implements BuildQueue {
     } finally {
       this.#running.delete(own.id);
       this.#tellState();
+      const again = this.#again.get(own.id);
+      this.#again.delete(own.id);
+      if (again !== undefined) this.#add(again);
     }
   }
 
@@ -255,20 +271,21 @@ class DurableQueue implements BuildQueue {
     const row = await database.write((queries) => beginBuild(queries, own));
     if (row === undefined) return;
     this.#tell(row);
+    const begun = { ...own, attempts: row.attempts };
     try {
       signal.throwIfAborted();
-      await this.#options.work(this.#runOf(row, own, signal));
+      await this.#options.work(this.#runOf(row, begun, signal));
       await this.#tellNow(own.id);
     } catch (error) {
       if (this.#closing !== undefined) return;
       const change = { status: "failed", error: messageOf(error), error_code: codeOf(error) } as const;
-      if (await database.write((queries) => changeBuild(queries, own, change))) await this.#tellNow(own.id);
+      if (await database.write((queries) => changeBuild(queries, begun, change))) await this.#tellNow(own.id);
     }
   }
 
-  #runOf(row: BuildRow, own: OwnBuild, signal: AbortSignal): BuildRun {
+  #runOf(row: BuildRow, begun: BegunBuild, signal: AbortSignal): BuildRun {
     const change = async (queries: Transaction<StoreSchema>, to: Parameters<typeof changeBuild>[2]): Promise<void> => {
-      if (!(await changeBuild(queries, own, to))) throw cancelled(row);
+      if (!(await changeBuild(queries, begun, to))) throw cancelled(row);
     };
     const { database } = this.#store;
     return {
@@ -280,7 +297,7 @@ class DurableQueue implements BuildQueue {
         }),
       converting: async () => {
         await database.write((queries) => change(queries, { status: "converting" }), { signal });
-        await this.#tellNow(own.id);
+        await this.#tellNow(row.id);
       },
       ready: (queries) => change(queries, { status: "ready" }),
     };

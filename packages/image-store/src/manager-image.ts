@@ -92,33 +92,19 @@ type BuildRows = SelectQueryBuilder<StoreSchema, "builds", BuildRow>;
 
 /** Builds, the one that was asked for last first. */
 export function filtered(queries: Kysely<StoreSchema>, { platform, format, status }: ManagedFilter): BuildRows {
-  let query = queries.selectFrom("builds").selectAll().orderBy("created_at", "desc").orderBy("id", "desc");
-  if (platform !== undefined) query = query.where("platform", "=", formatPlatform(platform));
-  if (format !== undefined) query = query.where("format", "=", format);
-  if (status !== undefined) query = query.where("status", "=", status);
+  let query = queries
+    .selectFrom("builds")
+    .selectAll("builds")
+    .orderBy("builds.created_at", "desc")
+    .orderBy("builds.id", "desc");
+  if (platform !== undefined) query = query.where("builds.platform", "=", formatPlatform(platform));
+  if (format !== undefined) query = query.where("builds.format", "=", format);
+  if (status !== undefined) query = query.where("builds.status", "=", status);
   return query;
 }
 
-/** Builds as `filtered` gives them, by what the database says of the images and disks that they have made. */
-export async function listManaged(
-  queries: Kysely<StoreSchema>,
-  { status, ...filter }: ManagedFilter,
-): Promise<Build[]> {
-  const rows = await filtered(queries, filter)
-    .select(({ selectFrom }) => [
-      selectFrom("images").select("platform").whereRef("manifest_digest", "=", "builds.manifest_digest").as("image"),
-      selectFrom("disks").select("file").whereRef("key", "=", "builds.disk_key").as("disk"),
-    ])
-    .execute();
-  const builds = rows.map((row) => {
-    const build = buildOf(row);
-    const isGone = build.status === "ready" && (row.image === null || row.disk === null);
-    return isGone ? { ...build, ...goneOf(build) } : build;
-  });
-  return status === undefined ? builds : builds.filter((build) => build.status === status);
-}
-
-function goneOf({ name }: Build): Pick<Build, "status" | "error" | "errorCode"> {
+/** What a build has come to whose image or disks are not there any more. */
+export function goneOf({ name }: Build): Pick<Build, "status" | "error" | "errorCode"> {
   const error = `cannot use ${name}: its image or a disk of it is not in the store any more`;
   return { status: "failed", error, errorCode: "not_found" };
 }
@@ -153,7 +139,10 @@ async function readBuilt(store: ImageStore, build: Build, options: CallOptions):
   const keys = diskKeys({ diffIDs, platform: stored.platform, request: build.request });
   const disks = await findDisks(store, keys, options);
   if (disks === undefined) return undefined;
-  const { config } = stored;
+  return builtImage(stored.config, disks);
+}
+
+export function builtImage(config: RunConfig, disks: readonly KeptDisk[]): BuiltImage {
   const sizeBytes = disks.reduce((sum, disk) => sum + disk.sizeBytes, 0);
   return { config, isSystemdImage: isSystemdImage(config), disks, sizeBytes };
 }

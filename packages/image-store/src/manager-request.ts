@@ -84,9 +84,23 @@ export async function requestBuild(
     const root = status === "ready" ? await findContent(store, digest, { signal }) : undefined;
     if (root === undefined) continue;
     await store.tag(name, root, { scope: "registry", signal });
+    await askedForLast(store, row, { signal });
     return row;
   }
   return queue.enqueue(request, { stale: rows, signal });
+}
+
+/** What a name has come to stand for again is what is meant by it. */
+async function askedForLast(
+  store: ImageStore,
+  { id, name, created_at }: BuildRow,
+  options: CallOptions,
+): Promise<void> {
+  await store.database.write(async (queries) => {
+    const later = queries.selectFrom("builds").select("id").where("name", "=", name).where("id", "!=", id);
+    if ((await later.where("created_at", ">=", created_at).executeTakeFirst()) === undefined) return;
+    await queries.updateTable("builds").set({ created_at: Date.now() }).where("id", "=", id).execute();
+  }, options);
 }
 
 async function findContent(store: ImageStore, digest: Digest, options: CallOptions): Promise<Descriptor | undefined> {

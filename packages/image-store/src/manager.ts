@@ -5,6 +5,7 @@ import type { Build } from "./build-queue-rows.js";
 import { openBuildQueue } from "./build-queue.js";
 import type { BuildQueue } from "./build-queue.js";
 import type { BuildStatus } from "./database/schema.js";
+import { canonicalOptions } from "./disk-cache-key.js";
 import type { DiskRequest } from "./disk-cache-key.js";
 import { ImageStoreError } from "./errors.js";
 import type { ManagerHooks } from "./hooks.js";
@@ -14,8 +15,9 @@ import type { OpenImageSource } from "./manager-build.js";
 import { Changes } from "./manager-changes.js";
 import { createBuildEvents } from "./manager-events.js";
 import type { BuildEvent } from "./manager-events.js";
-import { canonicalName, findBuild, listManaged, readManaged } from "./manager-image.js";
+import { canonicalName, findBuild, readManaged } from "./manager-image.js";
 import type { ManagedFilter, ManagedImage } from "./manager-image.js";
+import { listManaged } from "./manager-list.js";
 import { deleteManaged, nameLocal, requestBuild, resolveName } from "./manager-request.js";
 import type { CreateImageOptions } from "./manager-request.js";
 import { createQuotaGuard, measureStore } from "./quota.js";
@@ -34,22 +36,26 @@ import type { Removed, RemoveOptions } from "./removal.js";
  */
 export interface ImageManager extends AsyncDisposable {
   readonly queue: Pick<BuildQueue, "limit" | "active" | "pending" | "length" | "position" | "idle">;
-  /** The one that was asked for last first, without what they have built. */
-  listImages(filter?: ManagedFilter, options?: CallOptions): Promise<Build[]>;
+  /** The one that was asked for last first, by what the database says of their disks: no file is looked at, however many there are. */
+  listImages(filter?: ManagedFilter, options?: CallOptions): Promise<ManagedImage[]>;
   /**
    * Asks for an image. It is there already if it was built from what the name stands for now, and the name stands for it again then; it is being
    * built if somebody has asked before; else it is put into the queue. A name of the user's own (scope `local`) is not asked for anywhere else.
    *
    * @throws {ImageStoreError} `name_invalid`, `timeout`, `closed`; what the source throws when it is asked what the name stands for
+   * @throws {DiskExportError} `option_invalid` for an option that the format does not have
    */
   createImage(name: string, options?: CreateImageOptions): Promise<ManagedImage>;
   /**
    * Asks for an image that is in the store: by whatever it goes by there, a digest for one. `name` stands for it from now on.
    * @throws {ImageStoreError} `not_found`, `ambiguous`, `name_invalid`, `closed`
+   * @throws {DiskExportError} `option_invalid` for an option that the format does not have; the name stands for what it stood for then
    */
   importLocalImage(name: string, target: string, options?: CreateImageOptions): Promise<ManagedImage>;
   /** By name, digest, or the first 7 or more digits of that. @throws {ImageStoreError} `not_found`, `ambiguous` */
   getImage(text: string, options?: GetImageOptions): Promise<ManagedImage>;
+  /** The image of a build. @throws {ImageStoreError} `build_cancelled` for one that was deleted */
+  getBuild(id: number, options?: CallOptions): Promise<ManagedImage>;
   /**
    * Removes a name with its builds, which are cancelled, and the image if no other name leads to it; by digest, the image with its name. Disks and blobs that nothing
    * else needs go with the next garbage collection.
@@ -63,6 +69,12 @@ export interface ImageManager extends AsyncDisposable {
    * @throws {DatabaseError} when this manager could not go on with it, which `recoverInterruptedBuilds` tries again
    */
   waitForReady(text: string, options?: GetImageOptions): Promise<ManagedImage>;
+  /**
+   * Waits in the same way until a build has ended, however it has.
+   * @throws {ImageStoreError} `build_cancelled` when it was deleted meanwhile
+   * @throws {DatabaseError} as `waitForReady` does
+   */
+  waitForEnd(id: number, options?: CallOptions): Promise<ManagedImage>;
   /** Ends a build that has not ended. False where there is none. */
   cancelBuild(id: number, options?: CallOptions): Promise<boolean>;
   /** Takes over all builds, first ones too, whose manager has been closed or killed. */
@@ -132,15 +144,18 @@ export async function createImageManager(store: ImageStore, options: ImageManage
 
   const manager: ImageManager = {
     queue,
-    listImages: (filter = {}, call) => store.database.read((queries) => listManaged(queries, filter), call),
+    listImages: (filter = {}, call) =>
+      store.database.read((queries) => listManaged(queries, filter, { store, positions: queue.positions() }), call),
     async createImage(name, wanted = {}) {
       wanted.signal?.throwIfAborted();
+      checkDisk(wanted);
       const canonical = canonicalName(name);
       const digest = await resolveName(tools, canonical, { timeoutMs: resolveTimeoutMs, signal: wanted.signal });
       return request(canonical, digest, wanted);
     },
     async importLocalImage(name, target, wanted = {}) {
       wanted.signal?.throwIfAborted();
+      checkDisk(wanted);
       const canonical = canonicalName(name);
       return request(canonical, await nameLocal(store, canonical, target, { signal: wanted.signal }), wanted);
     },
@@ -148,6 +163,7 @@ export async function createImageManager(store: ImageStore, options: ImageManage
       const { id } = await store.database.read((queries) => findBuild(queries, text, { platform, format }), call);
       return readById(id, call);
     },
+    getBuild: (id, call = {}) => readById(id, call),
     async deleteImage(text, wanted = {}) {
       const removed = await deleteManaged(store, queue, text, wanted);
       changes.tell();
@@ -155,18 +171,20 @@ export async function createImageManager(store: ImageStore, options: ImageManage
     },
     async waitForReady(text, wanted = {}) {
       const { id } = await manager.getImage(text, wanted);
+      const image = await manager.waitForEnd(id, { signal: wanted.signal });
+      if (image.status === "ready") return image;
+      if (image.status === "failed") {
+        throw new ImageStoreError("build_failed", `cannot build ${image.name}: ${image.error}`);
+      }
+      throw new ImageStoreError("build_cancelled", `cannot wait for ${image.name}: its build was cancelled`);
+    },
+    async waitForEnd(id, call = {}) {
       for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(pollMs * 2, LAST_POLL_MS)) {
         const seen = changes.count;
-        const image = await readById(id, { signal: wanted.signal });
-        if (image.status === "ready") return image;
-        if (image.status === "failed") {
-          throw new ImageStoreError("build_failed", `cannot build ${image.name}: ${image.error}`);
-        }
-        if (image.status === "cancelled") {
-          throw new ImageStoreError("build_cancelled", `cannot wait for ${image.name}: its build was cancelled`);
-        }
-        if (pollMs === LAST_POLL_MS) await queue.attend(id, { signal: wanted.signal });
-        await changes.after(seen, pollMs, wanted.signal);
+        const image = await readById(id, call);
+        if (!isUnfinished(image.status)) return image;
+        if (pollMs === LAST_POLL_MS) await queue.attend(id, call);
+        await changes.after(seen, pollMs, call.signal);
       }
     },
     cancelBuild: (id, call) => queue.cancel(id, call),
@@ -196,4 +214,9 @@ export async function createImageManager(store: ImageStore, options: ImageManage
     },
   };
   return manager;
+}
+
+/** Before anything is asked or named: an option that there is not is no request. */
+function checkDisk({ disk }: CreateImageOptions): void {
+  if (disk !== undefined) canonicalOptions(disk);
 }

@@ -385,6 +385,7 @@ describe("garbage collection", () => {
       const touching: ImageStore["database"] = {
         read: (use, call) => database.read(use, call),
         exclusively: (name, use, call) => database.exclusively(name, use, call),
+        checkpoint: (call) => database.checkpoint(call),
         write(use, call) {
           // the first forgets leases, the second removes what was found
           if (++writes === 2) age(path, 0);

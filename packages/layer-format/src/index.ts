@@ -5,6 +5,14 @@ export type { Attributes, Content, Entry, Extent, FileKind, FileTree, ReadOption
 export type { Layer, LayerEntry, LayerEntryKind } from "./layer.js";
 export { mergeLayers, type MergeOptions } from "./merge/merge.js";
 export type { InodeOrigin, LayeredTree } from "./merge/merged-tree.js";
+export {
+  type HistoryEntry,
+  type HistoryOptions,
+  type LayerHistory,
+  type ListOptions,
+  traceLayers,
+} from "./merge/layer-history.js";
+export type { FileTotal, LayerTotals } from "./merge/layer-totals.js";
 export { layerFromOverlay, type OverlayLayerOptions } from "./overlay/overlay-layer.js";
 export type { OverlayXattrs } from "./overlay/marks.js";
 export { type OverlayTree, overlayTree, type OverlayTreeOptions, overlayTrees } from "./overlay/overlay-tree.js";

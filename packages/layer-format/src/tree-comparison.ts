@@ -87,7 +87,7 @@ export function attributeAspects(old: Entry, now: Entry): EntryAspect[] {
   return (Object.keys(differs) as EntryAspect[]).filter((aspect) => differs[aspect]);
 }
 
-function isSameXattrs(old: Entry["xattrs"], now: Entry["xattrs"]): boolean {
+export function isSameXattrs(old: Entry["xattrs"], now: Entry["xattrs"]): boolean {
   if (old.size !== now.size) return false;
   if (old === now || old.size === 0) return true;
   return [...old].every(([name, value]) => {

@@ -13,6 +13,7 @@ import { serveRequests } from "./transmission.js";
 import type { RequestCounts } from "./transmission.js";
 
 export interface ConnectionOptions {
+  /** The disks of the moment; they come and go. */
   readonly exports: ReadonlyMap<string, Export>;
   readonly limits: NbdLimits;
   readonly counts: RequestCounts;
@@ -22,6 +23,8 @@ export interface ConnectionOptions {
 }
 
 export interface Connection {
+  /** What the client chose, once it is through the handshake. */
+  readonly disk: Export | undefined;
   /** Takes no more requests; ends when those in flight are answered. */
   stop(): void;
   /** Ends at once. */
@@ -40,6 +43,7 @@ export function serveConnection(socket: Socket, options: ConnectionOptions): Con
   const writer = createMessageWriter(socket, { stallMs: limits.stallMs, drop });
   const inFlight = createInFlight({ maxRequests: limits.maxRequests, maxBytes: limits.maxBytes });
   let stopped = false;
+  let disk: Export | undefined;
 
   const ended = new Promise<void>((resolve) => {
     socket.once("close", () => {
@@ -77,6 +81,9 @@ export function serveConnection(socket: Socket, options: ConnectionOptions): Con
   async function serve(): Promise<void> {
     const agreement = await shake();
     if (agreement !== undefined) {
+      ({ disk } = agreement);
+      // it may have been removed while the client was told that it has it
+      if (exports.get(disk.name) !== disk) return hangUp();
       const { signal } = gone;
       const { readTimeoutMs } = limits;
       const channel = { reader, writer, inFlight, agreement, counts, readTimeoutMs, signal };
@@ -91,6 +98,9 @@ export function serveConnection(socket: Socket, options: ConnectionOptions): Con
   serve().catch(drop);
 
   return {
+    get disk() {
+      return disk;
+    },
     stop() {
       stopped = true;
       reader.stop();

@@ -17,13 +17,14 @@ export interface Export {
 export type NbdExports = BlockSource | ReadonlyMap<string, BlockSource>;
 
 /** @throws {NbdError} `option_invalid` */
-export function openExports(exports: NbdExports): ReadonlyMap<string, Export> {
+export function openExports(exports: NbdExports): Map<string, Export> {
   const named = "read" in exports ? new Map([["", exports]]) : exports;
   if (named.size === 0) throw new NbdError("option_invalid", "cannot serve disks: there is none");
   return new Map(Array.from(named, ([name, source]) => [name, openExport(name, source)]));
 }
 
-function openExport(name: string, source: BlockSource): Export {
+/** @throws {NbdError} `option_invalid` */
+export function openExport(name: string, source: BlockSource): Export {
   if (parseString(Buffer.from(name)) !== name)
     throw new NbdError("option_invalid", `cannot serve a disk as ${quote(name)}: not a name of at most 4096 bytes`);
   if (!Number.isSafeInteger(source.sizeBytes) || source.sizeBytes < 0)

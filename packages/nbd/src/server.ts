@@ -8,8 +8,9 @@ import type { CallOptions } from "@lamella/refs";
 import { serveConnection } from "./connection.js";
 import type { Connection } from "./connection.js";
 import { NbdError } from "./errors.js";
-import { openExports } from "./exports.js";
-import type { NbdExports } from "./exports.js";
+import type { BlockSource } from "./block-source.js";
+import { openExport, openExports } from "./exports.js";
+import type { Export, NbdExports } from "./exports.js";
 import { completeLimits } from "./limits.js";
 import type { NbdLimits } from "./limits.js";
 import { nbdUri, parseListen } from "./nbd-address.js";
@@ -50,6 +51,18 @@ export interface NbdServer extends AsyncDisposable {
   uri(name?: string): string;
   /** Clients that are there now. */
   readonly connections: number;
+  /** Those of one disk; none where there is no such disk. */
+  connectionsOf(name: string): number;
+  /**
+   * Serves one more disk to whoever asks for it from now on.
+   * @throws {NbdError} `option_invalid`, also for a name that another disk has
+   */
+  add(name: string, source: BlockSource): void;
+  /**
+   * Serves a disk no longer: its clients are cut off, those of others are not. Resolves when nothing of it is left. False where there is none. A server may have no disk
+   * left.
+   */
+  remove(name: string): Promise<boolean>;
   stats(): NbdStats;
   /**
    * Takes no more clients and requests, answers those in flight, and hangs up; after `graceMs` (5,000 by default) at once. The socket is removed.
@@ -62,7 +75,7 @@ export interface NbdServer extends AsyncDisposable {
  * Serves disks by the NBD protocol, read-only: fixed newstyle negotiation, structured replies, block status, several connections.
  *
  * A unix socket has the mode 0600, and one that nobody listens on is replaced. TCP is for loopback addresses alone. Aborting `signal` closes the
- * server without grace. It borrows the disks: they must last until it is closed.
+ * server without grace. It borrows the disks: they must last until it is closed, or they are removed.
  *
  * @throws {NbdError} `option_invalid`, `address_exposed`, `busy`, `listen_failed`
  */
@@ -98,6 +111,10 @@ export async function serveNbd(exports: NbdExports, options: ServeNbdOptions): P
     options.onDrop?.(reason);
   });
   const address = wanted.kind === "unix" ? wanted : { ...wanted, port: (server.address() as AddressInfo).port };
+
+  function connectionsTo(disk: Export | undefined): Connection[] {
+    return disk === undefined ? [] : [...open].filter((connection) => connection.disk === disk);
+  }
 
   function cutAll(): void {
     for (const connection of open) connection.cut();
@@ -136,6 +153,22 @@ export async function serveNbd(exports: NbdExports, options: ServeNbdOptions): P
     uri: (name = "") => nbdUri(address, name),
     get connections() {
       return open.size;
+    },
+    connectionsOf: (name) => connectionsTo(disks.get(name)).length,
+    add(name, source) {
+      const disk = openExport(name, source);
+      if (disks.has(name))
+        throw new NbdError("option_invalid", `cannot serve a disk as ${quote(name)}: another has the name`);
+      disks.set(name, disk);
+    },
+    async remove(name) {
+      const disk = disks.get(name);
+      if (disk === undefined) return false;
+      disks.delete(name);
+      const clients = connectionsTo(disk);
+      for (const client of clients) client.cut();
+      await Promise.all(clients.map(({ ended }) => ended));
+      return true;
     },
     stats: () => ({ ...counts }),
     close,

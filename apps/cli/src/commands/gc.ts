@@ -1,3 +1,4 @@
+import { openSnapshotsThere } from "@lamella/image-store";
 import type { GcReport, StoredFileKind } from "@lamella/image-store";
 import { Command, Option } from "commander";
 
@@ -6,7 +7,6 @@ import { addGlobalOptions } from "../options.js";
 import type { GlobalOptions } from "../options.js";
 import { printResult } from "../output.js";
 import { formatSize } from "../size.js";
-import { withSnapshotsThere } from "../snapshot-session.js";
 import { withStore } from "../store-session.js";
 
 export function gcCommand(): Command {
@@ -30,9 +30,8 @@ interface GcCommandOptions extends GlobalOptions {
 async function gc(options: GcCommandOptions): Promise<void> {
   await withStore(options, async (store, signal) => {
     const { dryRun, grace: graceMs } = options;
-    const report = await withSnapshotsThere(options, { signal }, (snapshotter) =>
-      store.gc({ dryRun, graceMs, snapshotter, signal }),
-    );
+    await using snapshotter = await openSnapshotsThere(options.root, { signal });
+    const report = await store.gc({ dryRun, graceMs, snapshotter, signal });
     printResult(options, process.stdout, { json: report, text: () => reportText(report, graceMs) });
   });
 }

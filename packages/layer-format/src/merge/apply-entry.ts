@@ -1,6 +1,6 @@
 import type { LayerEntry } from "../layer.js";
 import { findDirectory, findInode, makeDirectories, splitPath } from "./path.js";
-import { admitName, refuse, type MergeState } from "./state.js";
+import { admitName, noteChange, refuse, type MergeState } from "./state.js";
 import { IMPLIED, createDirectory, createLeaf, pickAttributes, type Directory, type Leaf } from "./inode.js";
 
 /** Applies one entry of the state's current layer (OCI image-spec, layer.md, "Applying Changesets"). */
@@ -22,6 +22,7 @@ export function applyEntry(state: MergeState, entry: LayerEntry): void {
   }
   const directory = makeDirectories(state, parent);
   if (directory.children.has(name)) state.lastParent = undefined;
+  noteChange(state, directory, name);
   if (entry.kind === "directory") placeDirectory(state, directory, name, entry);
   else if (entry.kind === "hardlink") placeHardLink(state, directory, name, entry);
   else placeLeaf(state, directory, name, entry);
@@ -96,6 +97,7 @@ function joinXattrs(state: MergeState, there: Xattrs, added: Xattrs): Xattrs {
 function removeLower(state: MergeState, parent: Directory, name: string): void {
   const there = parent.children.get(name);
   if (there === undefined) return;
+  noteChange(state, parent, name);
   const { inode } = there;
   if (inode.children === undefined) {
     if (there.layer !== state.layer) parent.children.delete(name);

@@ -2,6 +2,8 @@ import type { CallOptions } from "@lamella/refs";
 
 import type { Layer } from "../layer.js";
 import { applyEntry } from "./apply-entry.js";
+import { type ChangeLog, createChangeLog, logLayer } from "./change-log.js";
+import type { Directory } from "./inode.js";
 import { createMergeState, type MergeLimits, type MergeState } from "./state.js";
 import { createMergedTree, type LayeredTree } from "./merged-tree.js";
 
@@ -10,7 +12,7 @@ export interface MergeOptions extends CallOptions {
 }
 
 /** Entries between two turns of the event loop, in which a signal can be aborted. */
-const ENTRIES_A_TURN = 32_768;
+export const ENTRIES_A_TURN = 32_768;
 
 /**
  * The file system that layers make together, the lowest first (OCI image-spec, layer.md, "Applying Changesets").
@@ -50,6 +52,28 @@ export async function* mergeStepwise(
   }
 }
 
+/** What {@link mergeLayersLogged} gives. */
+export interface LoggedMerge {
+  readonly tree: LayeredTree;
+  readonly root: Directory;
+  readonly log: ChangeLog;
+}
+
+/** As {@link mergeLayers}, and notes what each layer does. */
+export async function mergeLayersLogged(layers: readonly Layer[], options: MergeOptions = {}): Promise<LoggedMerge> {
+  options.signal?.throwIfAborted();
+  const state = createMergeState(layers, options.limits);
+  const pace = { untilTurn: ENTRIES_A_TURN };
+  const log = createChangeLog();
+  for (const index of layers.keys()) {
+    const touched = new Map<Directory, Set<string>>();
+    state.touched = touched;
+    await applyLayer(state, index, pace, options);
+    logLayer(log, index, touched);
+  }
+  return { tree: finishMerge(state), root: state.root, log };
+}
+
 async function applyLayer(
   state: MergeState,
   index: number,
@@ -80,6 +104,6 @@ function finishMerge(state: MergeState): LayeredTree {
   return createMergedTree(state.root, state.layers);
 }
 
-function nextTurn(): Promise<void> {
+export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }

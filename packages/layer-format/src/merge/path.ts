@@ -1,5 +1,5 @@
 import { displayPath } from "../display-path.js";
-import { admitName, refuse, type MergeState } from "./state.js";
+import { admitName, noteChange, refuse, type MergeState } from "./state.js";
 import { IMPLIED, createDirectory, type Directory, type Inode } from "./inode.js";
 
 /** As many as containerd follows for one path. */
@@ -24,6 +24,7 @@ export function makeDirectories(state: MergeState, path: string): Directory {
   let last = endOf(trail);
   for (const name of missing) {
     const made = createDirectory(IMPLIED, admitName(state, last, name), layer);
+    noteChange(state, last, name);
     last.children.set(name, { inode: made, layer });
     last = made;
   }

@@ -1,6 +1,7 @@
 import { displayPath } from "../display-path.js";
 import { LayerFormatError, type LayerFormatErrorCode } from "../errors.js";
 import type { Layer, LayerEntry } from "../layer.js";
+import { touch } from "./change-log.js";
 import { IMPLIED, createDirectory, type Directory } from "./inode.js";
 
 /** What a merge refuses to go beyond, each with `layer_limit`. */
@@ -39,6 +40,8 @@ export interface MergeState {
   lastParent: { readonly path: string; readonly layer: number; readonly directory: Directory } | undefined;
   /** The maps of extended attributes that the merge itself has made, and so may add to. */
   readonly ownXattrs: WeakSet<ReadonlyMap<string, Uint8Array>>;
+  /** The names that the layer has changed, where somebody wants to know. */
+  touched: Map<Directory, Set<string>> | undefined;
 }
 
 export function createMergeState(layers: readonly Layer[], limits: Partial<MergeLimits> = {}): MergeState {
@@ -52,7 +55,13 @@ export function createMergeState(layers: readonly Layer[], limits: Partial<Merge
     pathSteps: 0,
     lastParent: undefined,
     ownXattrs: new WeakSet(),
+    touched: undefined,
   };
+}
+
+/** Comes before whatever changes what a name stands for. */
+export function noteChange({ touched }: MergeState, directory: Directory, name: string): void {
+  if (touched !== undefined) touch(touched, directory, name);
 }
 
 /** Refuses the entry that is being applied. `rule` says what is wrong, as a state. */
