@@ -1,4 +1,11 @@
-import { bundle, copyNativeSqlite } from "@lamella/presets/bundle";
+import { fileURLToPath } from "node:url";
 
-await bundle("dist/lamellad.mjs", { splitting: true });
+import { bundle, copyNativeSqlite } from "@lamella/presets/bundle";
+import { build } from "vite";
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+// a bundle's dynamic import of CommonJS, as undici is, has none of its names
+await bundle("dist/lamellad.mjs", { splitting: true, replacements: { undici: here("../cli/undici-core.mjs") } });
 copyNativeSqlite("dist/lamellad.mjs");
+await build({ configFile: here("page/vite.config.mjs") });

@@ -9,17 +9,22 @@ import type { BlobStorage, ManifestStorage, Page, RegistryStorage, UploadSink } 
 /** Disposing of it discards the uploads that have not ended. The store is left as it is. */
 export interface StoreRegistryStorage extends RegistryStorage, AsyncDisposable {}
 
+export interface RegistryStorageOptions {
+  /** Is told of each tag that was put, also if it stands for what it stood for, before its client is. It does not reject. */
+  readonly onTag?: ((repository: string, tag: string, digest: Digest) => Promise<void>) | undefined;
+}
+
 /**
  * A registry's storage in an image store. Blobs are the store's own, so what was pulled into it need not be pushed again;
  * they are not deleted here, for only the store knows what else refers to them. Manifests are names of the store under a
  * prefix that no image reference can have: pushing to the registry never moves the name of a pulled image.
  */
-export function storeRegistryStorage(store: ImageStore): StoreRegistryStorage {
+export function storeRegistryStorage(store: ImageStore, { onTag }: RegistryStorageOptions = {}): StoreRegistryStorage {
   const uploads = createUploadSessions({ open: () => openSink(store.content) });
   return {
     blobs: storeBlobs(store.content),
     uploads,
-    manifests: storeManifests(store),
+    manifests: storeManifests(store, onTag),
     [Symbol.asyncDispose]: () => uploads[Symbol.asyncDispose](),
   };
 }
@@ -66,9 +71,9 @@ const PREFIX = "lamellad/";
 /** In the entry of a manifest, what that refers to: found without reading the manifests of a repository. */
 const SUBJECT = "dev.lamella.subject";
 
-function storeManifests(store: ImageStore): ManifestStorage {
+function storeManifests(store: ImageStore, onTag: RegistryStorageOptions["onTag"]): ManifestStorage {
   async function find(repository: string, reference: string, call?: CallOptions): Promise<Descriptor | undefined> {
-    const name = nameOf(repository, reference);
+    const name = registryName(repository, reference);
     const [tag] = await store.tags({ prefix: name, limit: 1 }, call);
     return tag?.name === name ? tag.descriptor : undefined;
   }
@@ -85,8 +90,9 @@ function storeManifests(store: ImageStore): ManifestStorage {
       for (const [reference, wanted] of names) {
         const known = await find(repository, reference, { signal });
         if (known?.digest === wanted.digest && known.annotations?.[SUBJECT] === wanted.annotations?.[SUBJECT]) continue;
-        await orStorageFull(() => store.tag(nameOf(repository, reference), wanted, { signal }));
+        await orStorageFull(() => store.tag(registryName(repository, reference), wanted, { signal }));
       }
+      if (tag !== undefined) await onTag?.(repository, tag, manifest.digest);
     },
     async referrers(repository, subject, page) {
       const found: Digest[] = [];
@@ -97,15 +103,15 @@ function storeManifests(store: ImageStore): ManifestStorage {
       return pageOf(found, page);
     },
     async delete(repository, reference, call) {
-      const name = nameOf(repository, reference);
+      const name = registryName(repository, reference);
       if (isDigest(reference)) {
-        const tags = await store.tags({ prefix: nameOf(repository, ""), digest: reference }, call);
+        const tags = await store.tags({ prefix: registryName(repository, ""), digest: reference }, call);
         for (const tag of tags) await store.untag(tag.name, call);
       }
       return store.untag(name, call);
     },
     async tags(repository, { after, limit, signal }) {
-      const prefix = nameOf(repository, "");
+      const prefix = registryName(repository, "");
       const last = after === undefined ? undefined : `${prefix}${after}`;
       const tags = await store.tags({ prefix, after: last, limit }, { signal });
       if (tags.length > 0 || (await hasManifests(store, repository, { signal }))) {
@@ -137,13 +143,13 @@ async function* tagsUnder(store: ImageStore, prefix: string, { signal }: CallOpt
 }
 
 async function hasManifests(store: ImageStore, repository: string, call: CallOptions): Promise<boolean> {
-  const prefixes = [nameOf(repository, ""), `${PREFIX}${repository}@`];
+  const prefixes = [registryName(repository, ""), `${PREFIX}${repository}@`];
   for (const prefix of prefixes) if ((await store.tags({ prefix, limit: 1 }, call)).length > 0) return true;
   return false;
 }
 
-/** `lamellad/app:v1` and `lamellad/app@sha256:…`. */
-function nameOf(repository: string, reference: string): string {
+/** The name in the store of what a repository has under a tag or a digest: `lamellad/app:v1` and `lamellad/app@sha256:…`. */
+export function registryName(repository: string, reference: string): string {
   return `${PREFIX}${repository}${reference.includes(":") ? "@" : ":"}${reference}`;
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { startDaemon } from "../src/daemon.js";
-import type { Daemon } from "../src/daemon.js";
+import type { Daemon, DaemonOptions } from "../src/daemon.js";
 import type { ListenAddress } from "../src/listen-address.js";
 
 export const ANY_PORT: ListenAddress = { kind: "tcp", host: "127.0.0.1", port: 0 };
@@ -25,11 +25,16 @@ export interface RunningDaemon extends AsyncDisposable {
   readonly errors: unknown[];
 }
 
-/** A daemon over an empty store, stopped and removed at the end. */
-export async function runDaemon(listen: ListenAddress = ANY_PORT): Promise<RunningDaemon> {
+/** A daemon over an empty store, stopped and removed at the end; without a token unless the options say otherwise. */
+export async function runDaemon(
+  listen: ListenAddress = ANY_PORT,
+  options: Partial<DaemonOptions> = {},
+): Promise<RunningDaemon> {
   const directory = await temporaryDirectory();
   const errors: unknown[] = [];
-  const daemon = await startDaemon({ root: directory.path, listen, onError: (error) => errors.push(error) });
+  const onError = (error: unknown): unknown => errors.push(error);
+  const daemon = await startDaemon({ root: directory.path, listen: [listen], noToken: true, onError, ...options });
+  await daemon.ready;
   return {
     daemon,
     root: directory.path,

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { cp } from "node:fs/promises";
+import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -48,7 +48,7 @@ describe("lamellad", () => {
     for (const part of ["lamellad.mjs", "chunks", "prebuilds"]) {
       await cp(join(dirname(BUNDLE), part), join(dirname(bundle), part), { recursive: true });
     }
-    const args = ["--root", join(directory.path, "store"), "--listen", "127.0.0.1:0"];
+    const args = ["--root", join(directory.path, "store"), "--listen", "127.0.0.1:0", "--no-token"];
     const { child, listening } = await start(args, bundle);
     expect(listening).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
     for (const path of ["/healthz", "/readyz", "/v2/"]) expect((await fetch(listening + path)).status).toBe(200);
@@ -73,9 +73,62 @@ describe("lamellad", () => {
 
   it("refuses to listen where other machines reach it", async () => {
     await using directory = await temporaryDirectory();
-    const { status, stdout, stderr } = await run(["--root", directory.path, "--listen", "0.0.0.0:0"]);
+    const { status, stdout, stderr } = await run(["--root", directory.path, "--listen", "0.0.0.0:0", "--no-token"]);
     expect([status, stdout]).toEqual([2, ""]);
     expect(stderr).toMatch(/^lamellad: cannot listen on "0\.0\.0\.0:0": other machines could reach it[^\n]*\n$/);
+  });
+
+  it("makes a token for TCP, tells where it is, and never what it is", async () => {
+    await using directory = await temporaryDirectory();
+    const args = ["--root", directory.path, "--listen", "127.0.0.1:0", "--log-level", "debug"];
+    const child = spawn(process.execPath, [BUNDLE, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    let told = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (chunk: Buffer) => (told += chunk.toString()));
+    }
+    const [first] = (await once(child.stdout, "data")) as [Buffer];
+    const { listening } = JSON.parse(first.toString()) as { listening: string };
+    const file = join(directory.path, "lamellad.token");
+    const token = (await readFile(file, "utf8")).trim();
+    expect((await fetch(`${listening}/images`)).status).toBe(401);
+    expect((await fetch(`${listening}/images`, { headers: { Authorization: `Bearer ${token}` } })).status).toBe(200);
+    expect((await fetch(`${listening}/images?x=${token}`)).status).toBe(401);
+    expect(await stop(child, "SIGTERM")).toBe(0);
+    expect(told).toContain(file);
+    expect(told).not.toContain(token);
+  });
+
+  it("shows its settings with --check-config, without the token, and does nothing else", async () => {
+    await using directory = await temporaryDirectory();
+    const root = join(directory.path, "store");
+    const config = join(directory.path, "a.json");
+    await writeFile(config, JSON.stringify({ builds: 3, listen: "127.0.0.1:0", logLevel: "warn" }));
+    const env = { LAMELLAD_TOKEN: "correct-horse-battery-staple", LAMELLAD_LAYERS: "4", HOME: directory.path };
+    const { status, stdout, stderr } = await run(["--config", config, "--check-config", "--root", root], env);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(JSON.parse(stdout)).toMatchObject({ root, builds: 3, layers: 4, listen: ["127.0.0.1:0"], logLevel: "warn" });
+    expect(stdout).not.toContain("horse");
+    expect(await readdir(directory.path)).toEqual(["a.json"]);
+  });
+
+  it.each([
+    [["--builds", "none"], {}, /^lamellad: cannot use --builds: /],
+    [[], { LAMELLAD_LISTENING: "x" }, /^lamellad: cannot use \$LAMELLAD_LISTENING: there is no such setting\n$/],
+    [["--config", "/nonexistent.json"], {}, /^lamellad: cannot use \/nonexistent\.json: /],
+    [["--no-token"], { LAMELLAD_TOKEN: "correct-horse-battery-staple" }, /there are both a token and --no-token/],
+    [["--token-file", "/nonexistent"], {}, /^lamellad: cannot read the token: /],
+    [
+      ["--tls-cert", "/nonexistent", "--tls-key", "/nonexistent"],
+      {},
+      /^lamellad: cannot use the certificate and its key: /,
+    ],
+    [["--tls-cert", "/nonexistent"], {}, /tls\.key is not given/],
+    [["--listen", "nowhere"], {}, /^lamellad: cannot listen on "nowhere"/],
+  ] as const)("refuses %j with %j as wrong usage, naming the source", async (args, environment, message) => {
+    const env = { HOME: "/nonexistent", XDG_RUNTIME_DIR: "/nonexistent", ...environment };
+    const { status, stderr, stdout } = await run([...args, "--check-config"], env);
+    expect([status, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(message);
   });
 
   it("takes an unknown flag and a missing default for wrong usage", async () => {

@@ -46,6 +46,8 @@ export interface Database<Schema> extends AsyncDisposable {
     work: () => Promise<Result>,
     options?: CallOptions & { timeoutMs?: number | undefined },
   ): Promise<Result>;
+  /** Writes the log (`FILE-wal`) back into the file and empties it, as far as no process reads or writes in it at the moment. Nothing depends on it. */
+  checkpoint(options?: CallOptions): Promise<void>;
 }
 
 export interface OpenDatabaseOptions extends CallOptions {
@@ -115,6 +117,10 @@ class SharedDatabase<Schema> implements Database<Schema> {
     { signal, timeoutMs = Infinity }: CallOptions & { timeoutMs?: number | undefined } = {},
   ): Promise<Result> {
     return this.#claims.hold(name, work, { signal, timeoutMs });
+  }
+
+  async checkpoint(options?: CallOptions): Promise<void> {
+    await this.#writer.execute("pragma wal_checkpoint(truncate)", options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -37,6 +37,18 @@ describe("openDatabase()", () => {
       expect(runs).toEqual(["b", "a", "c"]);
     }));
 
+  it("writes its log back when it is asked to", () =>
+    withCounters(async (database, file) => {
+      await setValue(database, 7);
+      const before = await readFile(`${file}-wal`);
+      expect(before.length).toBeGreaterThan(0);
+      await database.checkpoint();
+      expect((await readFile(`${file}-wal`)).length).toBe(0);
+      expect(await valueOf(database)).toBe(7);
+      const signal = AbortSignal.abort(new Error("gone"));
+      await expect(database.checkpoint({ signal })).rejects.toBe(signal.reason);
+    }));
+
   it("leaves nothing of migrations of which one fails", () =>
     withFile(async (file) => {
       const failing = { "2-fails": { up: () => Promise.reject(new Error("no such luck")) } };
