@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 
 import { bundle, copyNativeSqlite } from "@lamella/presets/bundle";
 
-const beside = (name) => fileURLToPath(import.meta.resolve(name));
-const replacements = { undici: beside("./undici-core.mjs"), "node:http2": beside("./no-http2.mjs") };
-await bundle("dist/lamella.mjs", { splitting: true, replacements });
+const undici = fileURLToPath(import.meta.resolve("./undici-core.mjs"));
+const http2 = fileURLToPath(import.meta.resolve("./no-http2.mjs"));
+await bundle("dist/lamella.mjs", { splitting: true, replacements: { undici, "node:http2": http2 } });
 copyNativeSqlite("dist/lamella.mjs");
