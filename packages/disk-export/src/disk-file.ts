@@ -10,6 +10,8 @@ import { asWriteFailure, writeAt } from "./system-write.js";
 
 /** A file's name may have 255 bytes; a name cut to this many characters leaves room for the rest of a temporary one. */
 const NAME_CHARACTERS_KEPT = 60;
+/** After so much the disk below is set to work while more comes, so that less is left for the end. */
+const SYNC_BYTES = 32 << 20;
 
 /**
  * Writes a sparse file that appears under its name only when it is whole and on the disk: beside it first, then renamed.
@@ -42,11 +44,38 @@ async function fillFile(
 ): Promise<WrittenDisk> {
   const failed = asWriteFailure(path);
   await handle.truncate(plan.sizeBytes).catch(failed);
-  const written = await passDisk(plan, options, async ({ offset, bytes }) => {
-    if (bytes !== undefined) await writeAt(handle, bytes, offset).catch(failed);
-  });
-  await handle.sync().catch(failed);
-  return written;
+  let unsynced = 0;
+  let syncing: Promise<void> | undefined;
+  let syncFailure: unknown;
+
+  /** A failure is told of once by the system, and belongs to the file as a whole. */
+  function syncAhead(): void {
+    unsynced = 0;
+    syncing = handle
+      .datasync()
+      .catch((error: unknown) => {
+        syncFailure ??= error;
+      })
+      .finally(() => {
+        syncing = undefined;
+      });
+  }
+
+  try {
+    const written = await passDisk(plan, options, async ({ offset, bytes }) => {
+      if (syncFailure !== undefined) failed(syncFailure);
+      if (bytes === undefined) return;
+      await writeAt(handle, bytes, offset).catch(failed);
+      unsynced += bytes.length;
+      if (unsynced >= SYNC_BYTES && syncing === undefined) syncAhead();
+    });
+    await syncing;
+    if (syncFailure !== undefined) failed(syncFailure);
+    await handle.sync().catch(failed);
+    return written;
+  } finally {
+    await syncing;
+  }
 }
 
 async function syncDirectory(path: string): Promise<void> {

@@ -68,6 +68,19 @@ describe("writeDisk() on a system that fails", () => {
     expect(await readdir(directory)).toEqual(["disk"]);
   });
 
+  it("leaves nothing when the sync that a large disk gets on the way fails, even if no later one does", async () => {
+    const directory = await temporaryDirectory();
+    const plan = await planErofs(memoryTree([{ path: "f", content: { size: 40_000_000, fill: 3 } }]));
+    const error = systemError("EIO");
+    const sync = vi.spyOn(handles, "datasync").mockRejectedValueOnce(error);
+    const path = join(directory, "disk");
+    await expect(writeDisk(plan, path)).rejects.toMatchObject({ code: "write_failed", cause: error });
+    expect(sync).toHaveBeenCalledTimes(1);
+    expect(await readdir(directory)).toEqual([]);
+    await writeDisk(plan, path);
+    expect((await readFile(path)).length).toBe(plan.sizeBytes);
+  });
+
   it("does not write again after a sync that failed", async () => {
     const sync = vi.spyOn(handles, "sync").mockRejectedValue(systemError("EIO"));
     const directory = await temporaryDirectory();

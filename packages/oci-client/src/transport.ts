@@ -13,9 +13,15 @@ export interface TransportRequest {
   readonly signal: AbortSignal;
 }
 
+/** The header fields of an answer; a `Headers` is one. */
+export interface AnswerHeaders {
+  /** By its name in any case; of several with one name all, separated by ", "; null where there is none. */
+  get(name: string): string | null;
+}
+
 export interface TransportResponse {
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: AnswerHeaders;
   /** Iterated at most once; ending the iteration early frees the connection. */
   readonly body: AsyncIterable<Uint8Array>;
 }

@@ -129,7 +129,7 @@ class MergedTree implements LayeredTree {
         continue;
       }
       const [name, { inode }] = next.value;
-      const path = level.prefix + name;
+      const path = pathOf(level.prefix, name, inode);
       yield this.#entry(path, inode);
       if (inode.children !== undefined) open.push({ prefix: `${path}/`, children: inode.children.entries() });
     }
@@ -151,6 +151,13 @@ class MergedTree implements LayeredTree {
   #assertOpen(): void {
     if (this.#closed !== undefined) throw new Error("cannot use the file tree: it is closed");
   }
+}
+
+/** Mostly what the layer called it, which is in memory already: a path of its own would be a tenth of what an entry takes. */
+function pathOf(prefix: string, name: string, inode: Inode): string {
+  const known = inode.children === undefined ? inode.source.path : "";
+  const isKnown = known.length === prefix.length + name.length && known.startsWith(prefix) && known.endsWith(name);
+  return isKnown ? known : prefix + name;
 }
 
 function isRange(offset: number, length: number, size: number): boolean {
