@@ -101,7 +101,7 @@ class TocReader {
     if (path === TOC_NAME && this.#format === "estargz") this.refuse("toc_invalid", "it lists itself");
     const isLandmark = path === PREFETCH_LANDMARK || path === NO_PREFETCH_LANDMARK;
     const isKept = entry?.kind === "file" && !isLandmark;
-    const size = tocText(raw, "type", this.refuse) === "reg" ? tocNumber(raw, "size", this.refuse) : 0;
+    const size = tocText(raw.type, "type", this.refuse) === "reg" ? tocNumber(raw.size, "size", this.refuse) : 0;
     if (size > 0) this.#chunks.begin(raw, size, this.#contentsBytes, isKept);
     if (isLandmark) this.#mark(path, size);
     else if (entry !== undefined) this.#entries.push(entry);
