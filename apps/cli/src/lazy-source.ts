@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-import { openImageStore, openNamedRepository } from "@lamella/image-store";
+import { openNamedRepository } from "@lamella/image-store";
 import type { FileTree } from "@lamella/layer-format";
 import { createLayerResolver, openBlobCache, openLazyImage, openPlainIndexStore } from "@lamella/lazy-layer";
 import type { LazyBlob, LazyImage } from "@lamella/lazy-layer";
@@ -9,10 +9,8 @@ import type { RegistryClient, Repository } from "@lamella/oci-client";
 import { formatReference, LamellaError } from "@lamella/refs";
 import type { CallOptions, Descriptor, ImageConfig } from "@lamella/refs";
 
-import { isLocalName } from "./local-name.js";
 import type { GlobalOptions } from "./options.js";
 import { withRegistries } from "./registry-session.js";
-import { withSession } from "./session.js";
 
 /** A tree that is open, and what is known of it. */
 export interface OpenedTree {
@@ -24,6 +22,10 @@ export interface OpenedTree {
   /** Aborts on Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal;
 }
+
+/*
+ * The store, and all that it brings, is loaded only where it is needed: that takes longer than fetching what a mount needs first.
+ */
 
 /**
  * As a session's `withTree`, but what a registry has is read there, piece by piece as it is asked for, and kept in a cache beside the store. What is here already, a file, a
@@ -40,6 +42,7 @@ export async function withLazyTree<T>(
     return { result: await withLazyImage(found, options, { signal }, (image) => use({ ...image, signal })) };
   });
   if (remote !== undefined) return remote.result;
+  const { withSession } = await import("./session.js");
   return withSession(options, ({ withTree, signal }) =>
     withTree(source, (tree, image) => use({ tree, image, layers: [], signal })),
   );
@@ -70,8 +73,8 @@ async function findRemote(
 async function isOwnName(text: string, { root }: GlobalOptions, call: CallOptions): Promise<boolean> {
   // Making a store takes longer than a mount may, and an empty one has no names.
   if (!existsSync(join(root, "lamella.db"))) return false;
-  await using store = await openImageStore(root, call);
-  return await isLocalName(store, text, call);
+  const { isNameInStore } = await import("./local-name.js");
+  return await isNameInStore(root, text, call);
 }
 
 async function withLazyImage<T>(

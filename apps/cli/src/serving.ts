@@ -5,7 +5,6 @@ import { withLazyTree } from "./lazy-source.js";
 import type { OpenedTree } from "./lazy-source.js";
 import type { GlobalOptions } from "./options.js";
 import { note } from "./output.js";
-import { withSession } from "./session.js";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
@@ -23,6 +22,7 @@ export async function withServedTree(
   serve: (opened: OpenedTree) => Promise<void>,
 ): Promise<void> {
   if (options.lazy) return withLazyTree(source, options, serve);
+  const { withSession } = await import("./session.js");
   await withSession(options, ({ withTree, signal }) =>
     withTree(source, (tree, image) => serve({ tree, image, layers: [], signal })),
   );
