@@ -128,8 +128,9 @@ async function finish(upload: ChunkedUpload, query: string): Promise<void> {
 /** Each answer may name another place for the next request; one without a place keeps the old. */
 function advance(upload: ChunkedUpload, response: FollowedResponse): void {
   const { url, minChunkBytes } = upload.place;
-  const headers = new Headers(response.headers);
-  if (!headers.has("location")) headers.set("location", url.href);
+  const headers = {
+    get: (name: string): string | null => response.headers.get(name) ?? (name === "location" ? url.href : null),
+  };
   upload.place = { ...placeOf(upload.session, { ...response, headers }, upload.verb), minChunkBytes };
 }
 

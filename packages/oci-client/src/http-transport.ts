@@ -8,7 +8,7 @@ import type { Dispatcher } from "undici";
 import { isLoopbackAddress } from "./address.js";
 import { confinedLookup } from "./confined-lookup.js";
 import { readIntoSlabs, type SlabReads } from "./socket-reads.js";
-import type { Transport, TransportRequest, TransportResponse } from "./transport.js";
+import type { ResponseHeaders, Transport, TransportRequest, TransportResponse } from "./transport.js";
 
 /** What a TLS connection is made with, each in PEM. */
 export interface TlsIdentity {
@@ -58,7 +58,7 @@ const SEND_AHEAD_BYTES = 256 * 1024;
 /** One chunk: several that wait here are joined by a copy, while what waits in the system's buffer comes in one read. */
 const READ_AHEAD_BYTES = 1;
 
-/** What `Headers` can hold: one odd field that nobody asks for must not spoil the answer. */
+/** One odd field that nobody asks for must not spoil the answer. */
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** HTTP/1.1 over kept-alive connections. Waiting for headers and bodies is bounded by the caller's signal. */
@@ -183,12 +183,12 @@ function toRequestBody(body: TransportRequest["body"]): Uint8Array | Readable | 
     : Readable.from(body, { objectMode: false, highWaterMark: SEND_AHEAD_BYTES });
 }
 
-function toHeaders(fields: Record<string, string | string[] | undefined>): Headers {
-  const headers = new Headers();
+/** Not Node's own `Headers`: the first of them loads all of its fetch, which takes as long as Node takes to start. */
+function toHeaders(fields: Record<string, string | string[] | undefined>): ResponseHeaders {
+  const joined = new Map<string, string>();
   for (const [name, values] of Object.entries(fields)) {
-    for (const value of typeof values === "string" ? [values] : (values ?? [])) {
-      if (FIELD_VALUE.test(value)) headers.append(name, value);
-    }
+    const readable = [values ?? []].flat().filter((value) => FIELD_VALUE.test(value));
+    if (readable.length > 0) joined.set(name.toLowerCase(), readable.map((value) => value.trim()).join(", "));
   }
-  return headers;
+  return { get: (name) => joined.get(name) ?? null };
 }

@@ -20,6 +20,7 @@ import { discard, readBody } from "./body.js";
 import { OciClientError } from "./errors.js";
 import { retry } from "./retry.js";
 import type { Session } from "./session.js";
+import type { ResponseHeaders } from "./transport.js";
 
 /** A manifest or an index as the registry holds it. */
 export interface FetchedManifest {
@@ -112,7 +113,7 @@ async function getManifest(
   return retry(session.context.retry, get, options);
 }
 
-function contentTypeOf(headers: Headers): string {
+function contentTypeOf(headers: ResponseHeaders): string {
   return (headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
 }
 

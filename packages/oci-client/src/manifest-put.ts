@@ -5,6 +5,7 @@ import { OciClientError } from "./errors.js";
 import { checkName } from "./manifest-pull.js";
 import { retry } from "./retry.js";
 import type { Session } from "./session.js";
+import type { ResponseHeaders } from "./transport.js";
 
 /** A manifest to push. */
 export interface ManifestBytes {
@@ -18,14 +19,14 @@ export async function putManifestBytes(
   name: string,
   { bytes, mediaType }: ManifestBytes,
   options: CallOptions,
-): Promise<{ descriptor: Descriptor; headers: Headers }> {
+): Promise<{ descriptor: Descriptor; headers: ResponseHeaders }> {
   checkName(session, name);
   const verb = `push manifest ${name}`;
   const digest = digestOf(bytes, isDigest(name) ? digestAlgorithm(name) : "sha256");
   if (isDigest(name) && name !== digest) {
     throw new OciClientError("rejected", `cannot ${session.act(verb)}: the digest of the manifest is ${digest}`);
   }
-  const put = async (): Promise<Headers> => {
+  const put = async (): Promise<ResponseHeaders> => {
     const response = await session.send({
       method: "PUT",
       target: `manifests/${name}`,

@@ -1,4 +1,5 @@
 import { redact } from "./redaction.js";
+import type { ResponseHeaders } from "./transport.js";
 
 /** What a registry says beside its answers. */
 export type Notice =
@@ -26,7 +27,7 @@ const MAX_WARNINGS = 100;
 const WARNING = /299 (?:-|[^\s",]{1,256}) "((?:[^"\\]|\\.){0,4096})"/g;
 
 /** Reads the notices in the headers of an answer. */
-export function readNotices(host: string, headers: Headers): Notice[] {
+export function readNotices(host: string, headers: ResponseHeaders): Notice[] {
   const notices: Notice[] = [];
   const limit = readAllowance(headers.get("ratelimit-limit"));
   const remaining = readAllowance(headers.get("ratelimit-remaining"));

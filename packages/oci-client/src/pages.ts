@@ -5,6 +5,7 @@ import { OciClientError } from "./errors.js";
 import { retry } from "./retry.js";
 import type { Scope } from "./scope.js";
 import type { Session } from "./session.js";
+import type { ResponseHeaders } from "./transport.js";
 
 /** More than any registry needs: a list without end is a mistake or an attack. */
 const MAX_PAGES = 10_000;
@@ -23,7 +24,7 @@ export interface PageRequest {
 
 export interface Page {
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: ResponseHeaders;
   readonly bytes: Uint8Array;
 }
 
@@ -74,7 +75,7 @@ async function readPage(session: Session, request: PageRequest, { signal }: Call
   return { status: response.status, headers: response.headers, bytes, link };
 }
 
-function nextLink(session: Session, request: PageRequest, headers: Headers, base: URL): URL | undefined {
+function nextLink(session: Session, request: PageRequest, headers: ResponseHeaders, base: URL): URL | undefined {
   const match = /<([^<>]{1,4096})>\s{0,8};[^,]{0,64}rel="?next"?/i.exec(headers.get("link") ?? "");
   if (match === null) return undefined;
   const [, target = ""] = match;

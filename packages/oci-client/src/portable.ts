@@ -37,4 +37,4 @@ export { type ReadDocument, readPlatformManifest } from "./platform-manifest.js"
 export { createRegistryClient, type RegistryClient, type RegistryClientOptions } from "./registry-client.js";
 export type { FetchOptions, Repository } from "./repository.js";
 export type { RetryPolicy } from "./retry.js";
-export type { Transport, TransportRequest, TransportResponse } from "./transport.js";
+export type { ResponseHeaders, Transport, TransportRequest, TransportResponse } from "./transport.js";

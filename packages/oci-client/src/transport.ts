@@ -13,9 +13,14 @@ export interface TransportRequest {
   readonly signal: AbortSignal;
 }
 
+/** Those of an answer, as {@link Headers} has them and others may give them: by a name in lower case, what came more than once with commas between. */
+export interface ResponseHeaders {
+  get(name: string): string | null;
+}
+
 export interface TransportResponse {
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: ResponseHeaders;
   /** Iterated at most once; ending the iteration early frees the connection. */
   readonly body: AsyncIterable<Uint8Array>;
 }
