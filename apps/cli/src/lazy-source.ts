@@ -74,7 +74,7 @@ async function isOwnName(text: string, { root }: GlobalOptions, call: CallOption
   // Making a store takes longer than a mount may, and an empty one has no names.
   if (!existsSync(join(root, "lamella.db"))) return false;
   const { isNameInStore } = await import("./local-name.js");
-  return await isNameInStore(root, text, call);
+  return isNameInStore(root, text, call);
 }
 
 async function withLazyImage<T>(

@@ -131,9 +131,7 @@ function enterParent(open: OpenDirectory[], entry: Entry, name: string): OpenDir
 /** Whether a path is that of a name in a directory. */
 function isParent(directory: string, path: string, name: string): boolean {
   const isInRoot = name.length === path.length;
-  return isInRoot
-    ? directory === ""
-    : directory.length + 1 + name.length === path.length && path.startsWith(directory);
+  return isInRoot ? directory === "" : directory.length + 1 + name.length === path.length && path.startsWith(directory);
 }
 
 /** Puts each directory's names together. They come in byte order, and so they stay. */

@@ -122,7 +122,14 @@ export function createChunkList({ format, dataEnd, chunkBytes, refuse }: ChunkLi
     begin(raw, size, contentOffset, kept) {
       isKept = kept;
       const digest = tocDigest(raw.digest, "digest", refuse);
-      file = { size, contentOffset, digest, endOffset: tocNumber(raw.endOffset, "endOffset", refuse), covered: 0, count: 0 };
+      file = {
+        size,
+        contentOffset,
+        digest,
+        endOffset: tocNumber(raw.endOffset, "endOffset", refuse),
+        covered: 0,
+        count: 0,
+      };
       push(raw, file);
     },
     add(raw) {
