@@ -11,7 +11,6 @@ import type { CallOptions, Descriptor, ImageConfig } from "@lamella/refs";
 import { openStoreOfName } from "./local-name.js";
 import type { GlobalOptions } from "./options.js";
 import { withRegistries } from "./registry-session.js";
-import { withSession } from "./session.js";
 
 /** Where what was read in registries is kept. */
 export function blobCacheDirectory(root: string): string {
@@ -59,6 +58,7 @@ export async function withPulledTree<T>(
   options: GlobalOptions,
   use: (opened: OpenedTree) => Promise<T>,
 ): Promise<T> {
+  const { withSession } = await import("./session.js");
   return withSession(options, ({ withTree, signal }) =>
     withTree(source, (tree, image) => use({ tree, image, layers: [], signal })),
   );

@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-import { openImageStore } from "@lamella/image-store";
 import type { ImageStore } from "@lamella/image-store";
 import type { CallOptions } from "@lamella/refs";
 
@@ -18,6 +17,8 @@ export async function openStoreOfName(
   options: CallOptions,
 ): Promise<ImageStore | undefined> {
   if (!existsSync(join(root, "lamella.db"))) return undefined;
+  // a lazy mount needs the store for nothing else, and is ready before it would be loaded
+  const { openImageStore } = await import("@lamella/image-store");
   const store = await openImageStore(root, options);
   try {
     if (await isLocalName(store, name, options)) return store;

@@ -10,18 +10,10 @@ import {
   openOciArchive,
   openOciLayout,
 } from "@lamella/oci-client";
-import type {
-  CopyDestination,
-  CopySource,
-  DockerArchive,
-  OciArchive,
-  RegistryClient,
-  Repository,
-} from "@lamella/oci-client";
-import { formatReference, parseReference, withDefaultTag } from "@lamella/refs";
-import type { CallOptions, Reference } from "@lamella/refs";
+import type { CopyDestination, CopySource, DockerArchive, OciArchive, RegistryClient } from "@lamella/oci-client";
+import { type CallOptions, formatReference } from "@lamella/refs";
 
-import { ImageStoreError } from "./errors.js";
+import { nameOf, parseImageName, parseNamed } from "./image-name.js";
 
 /** An image that is read, and what must be closed afterwards. */
 export interface OpenSource extends CopySource {
@@ -40,17 +32,6 @@ export interface OpenDestination extends CopyDestination {
   close(): Promise<void>;
 }
 
-/** What an image is named with, in words for a help text. */
-export const LOCATION_FORMS =
-  "a reference (alpine:3.20), oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME]";
-
-const SCHEMES = ["oci", "oci-archive", "docker-archive"] as const;
-const OTHER_SCHEMES = ["dir", "disk", "layer"];
-
-type Location =
-  | { readonly scheme: (typeof SCHEMES)[number]; readonly path: string; readonly name: string }
-  | { readonly scheme: "registry"; readonly reference: Reference };
-
 export interface SourceOptions extends CallOptions {
   /** What an archive with the file name `-` is read from. */
   stdin?: AsyncIterable<Uint8Array> | undefined;
@@ -66,7 +47,7 @@ export async function openSource(
   client: RegistryClient,
   options: SourceOptions = {},
 ): Promise<OpenSource> {
-  const location = parseLocation(text);
+  const location = parseImageName(text);
   if (location.scheme === "registry") {
     const { reference } = location;
     const images = client.repository(reference);
@@ -81,7 +62,7 @@ export async function openSource(
       : await openArchive(scheme, resolve(path), call);
   if (scheme === "oci-archive") return { images, name, close: images.close };
   const names = name === "" ? await images.names(call) : [name];
-  return { images, name, names: names.map((each) => formatReference(parse(each))), close: images.close };
+  return { images, name, names: names.map((each) => formatReference(parseNamed(each))), close: images.close };
 }
 
 async function openArchive(
@@ -117,7 +98,7 @@ export async function openDestination(
   client: RegistryClient,
   options: CallOptions = {},
 ): Promise<OpenDestination> {
-  const location = parseLocation(text);
+  const location = parseImageName(text);
   if (location.scheme === "registry") {
     const images = client.repository(location.reference);
     return { images, name: location.reference.tag ?? nameOf(location.reference), commit: nothing, close: nothing };
@@ -128,46 +109,6 @@ export async function openDestination(
   }
   const images = await (scheme === "oci-archive" ? createOciArchive : createDockerArchive)(resolve(path), options);
   return { images, name, commit: (commit) => images.commit(commit), close: async () => images[Symbol.asyncDispose]() };
-}
-
-/** The repository that a text names, and the reference. @throws {ImageStoreError} `source_invalid`, `source_unsupported` */
-export function openNamedRepository(
-  text: string,
-  client: RegistryClient,
-): { repository: Repository; reference: Reference; name: string } {
-  const location = parseLocation(text);
-  if (location.scheme !== "registry") {
-    throw new ImageStoreError("source_unsupported", `cannot ask ${text}: only a registry can tell`);
-  }
-  const { reference } = location;
-  return { repository: client.repository(reference), reference, name: nameOf(reference) };
-}
-
-function parseLocation(text: string): Location {
-  const scheme = SCHEMES.find((name) => text.startsWith(`${name}:`));
-  if (scheme !== undefined) {
-    const [path = "", ...name] = text.slice(scheme.length + 1).split(":");
-    if (path === "") throw new ImageStoreError("source_invalid", `cannot open ${text}: it names no file`);
-    return { scheme, path, name: name.join(":") };
-  }
-  if (OTHER_SCHEMES.some((other) => text.startsWith(`${other}:`))) {
-    throw new ImageStoreError("source_unsupported", `cannot open ${text}: expected ${LOCATION_FORMS}`);
-  }
-  return { scheme: "registry", reference: parse(text) };
-}
-
-/** A digest that is wrong in a reference is a slip of the pen, not bytes that lie. */
-function parse(text: string): Reference {
-  try {
-    return withDefaultTag(parseReference(text));
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new ImageStoreError("source_invalid", message, { cause: error });
-  }
-}
-
-function nameOf({ digest, tag }: Reference): string {
-  return digest ?? tag ?? "latest";
 }
 
 async function nothing(): Promise<void> {}

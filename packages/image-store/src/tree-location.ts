@@ -10,10 +10,6 @@ import type { CallOptions } from "@lamella/refs";
 
 import { isErrno } from "./durable.js";
 import { ImageStoreError } from "./errors.js";
-import { LOCATION_FORMS } from "./image-location.js";
-
-/** What a file tree is named with, in words for a help text. */
-export const TREE_FORMS: string = `${LOCATION_FORMS}; or dir:DIR, layer:FILE, disk:FILE`;
 
 const OPENERS: Readonly<Record<string, (path: string, options: DirectoryTreeOptions) => Promise<FileTree>>> = {
   "dir:": openDirectoryTree,

@@ -46,6 +46,21 @@ describe("readToc()", () => {
     expect(await contents(stargzBlob(toc, { data: [HELLO], footer }))).toBe("hello");
   });
 
+  it("takes a packed table in several members, and refuses one that something follows or that ends early", async () => {
+    const json = Buffer.from(JSON.stringify(toc));
+    const tar = archive(file("stargz.index.json", json.toString()));
+    const footer = Buffer.from(
+      "1f8b08040000000000ff15005347110053544152475a45585445524e414c544f43010000ffff0000000000000000",
+      "hex",
+    );
+    const blob = memoryBlob(Buffer.concat([gzipSync(HELLO), footer]), {});
+    const members = Buffer.concat([gzipSync(tar.subarray(0, 600)), gzipSync(tar.subarray(600))]);
+    expect(await read(blob, { externalToc: members })).toMatchObject({ digest: sha256(json), contentsBytes: 5 });
+    const wrong = [Buffer.concat([gzipSync(tar), Buffer.from("more")]), gzipSync(tar).subarray(0, -9)];
+    for (const externalToc of wrong)
+      await expect(read(blob, { externalToc })).rejects.toMatchObject({ code: "compression_invalid" });
+  });
+
   it("reads a table that is elsewhere, if it is given", async () => {
     const json = JSON.stringify(toc);
     const footer = Buffer.from(

@@ -21,6 +21,7 @@ export function cleanPath(name: string): string {
 
 /** Whether no component is empty, `.` or `..`; nearly every name is clean once its ends are trimmed. */
 function isClean(path: string): boolean {
+  if (path.charCodeAt(0) !== DOT && !path.includes("/.") && !path.includes("//")) return true;
   let length = 0;
   let dots = 0;
   for (let index = 0; index <= path.length; index++) {

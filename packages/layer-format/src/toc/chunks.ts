@@ -48,9 +48,9 @@ export function createChunkList({ format, dataEnd, chunkBytes, refuse }: ChunkLi
   let memberStart = 0;
 
   function push(raw: RawTocEntry, open: OpenFile): void {
-    const declared = tocNumber(raw, "chunkSize", refuse);
+    const declared = tocNumber(raw.chunkSize, "chunkSize", refuse);
     const size = declared === 0 ? open.size - open.covered : declared;
-    if (tocNumber(raw, "chunkOffset", refuse) !== open.covered) {
+    if (tocNumber(raw.chunkOffset, "chunkOffset", refuse) !== open.covered) {
       refuse("toc_invalid", `a gap or an overlap is at byte ${open.covered} of its chunks`);
     }
     if (size <= 0 || size > open.size - open.covered) refuse("toc_invalid", "its chunks have more bytes than it");
@@ -64,8 +64,8 @@ export function createChunkList({ format, dataEnd, chunkBytes, refuse }: ChunkLi
   }
 
   function place(raw: RawTocEntry, open: OpenFile, size: number): Draft {
-    const blobOffset = tocNumber(raw, "offset", refuse);
-    const innerOffset = tocNumber(raw, "innerOffset", refuse);
+    const blobOffset = tocNumber(raw.offset, "offset", refuse);
+    const innerOffset = tocNumber(raw.innerOffset, "innerOffset", refuse);
     if (blobOffset >= dataEnd) refuse("toc_invalid", "its data is outside of the blob");
     if (last !== undefined && blobOffset < last.blobOffset)
       refuse("toc_invalid", "its data is not in the blob's order");
@@ -89,13 +89,13 @@ export function createChunkList({ format, dataEnd, chunkBytes, refuse }: ChunkLi
 
   function chunkDigest(raw: RawTocEntry, open: OpenFile, size: number): Digest {
     if (open.digest !== undefined && raw.chunkDigest === open.digest) return open.digest;
-    const own = tocDigest(raw, "chunkDigest", refuse);
+    const own = tocDigest(raw.chunkDigest, "chunkDigest", refuse);
     // Where a file is one chunk, either digest may stand for both.
     return own ?? (size === open.size ? open.digest : undefined) ?? refuse("toc_invalid", "a chunk has no digest");
   }
 
   function isZeros(raw: RawTocEntry): boolean {
-    const type = tocText(raw, "chunkType", refuse);
+    const type = tocText(raw.chunkType, "chunkType", refuse);
     if (type !== "" && type !== "zeros") refuse("toc_invalid", "the type of a chunk is not known");
     return type === "zeros" && format === "zstd:chunked";
   }
@@ -121,8 +121,15 @@ export function createChunkList({ format, dataEnd, chunkBytes, refuse }: ChunkLi
     chunks,
     begin(raw, size, contentOffset, kept) {
       isKept = kept;
-      const digest = tocDigest(raw, "digest", refuse);
-      file = { size, contentOffset, digest, endOffset: tocNumber(raw, "endOffset", refuse), covered: 0, count: 0 };
+      const digest = tocDigest(raw.digest, "digest", refuse);
+      file = {
+        size,
+        contentOffset,
+        digest,
+        endOffset: tocNumber(raw.endOffset, "endOffset", refuse),
+        covered: 0,
+        count: 0,
+      };
       push(raw, file);
     },
     add(raw) {

@@ -10,6 +10,7 @@ import { createChunkList } from "./chunks.js";
 import { readTocEntry, readTocPath } from "./entry.js";
 import { isRawEntry, type RawTocEntry, tocNumber, tocText } from "./fields.js";
 import { NO_PREFETCH_LANDMARK, PREFETCH_LANDMARK, TOC_NAME } from "./layout.js";
+import { createNameSet } from "./name-set.js";
 import { scanToc } from "./scanner.js";
 import type { LayerToc, TocFormat } from "./toc.js";
 
@@ -51,8 +52,7 @@ class TocReader {
   readonly #limits: TocLimits;
   readonly #chunks: ReturnType<typeof createChunkList>;
   readonly #entries: LayerEntry[] = [];
-  /** Every name, with what a hard link may lead to. */
-  readonly #names = new Map<string, boolean>();
+  readonly #names = createNameSet();
   #name: string | undefined;
   #contentsBytes = 0;
   #metadataBytes = 0;
@@ -76,14 +76,12 @@ class TocReader {
     this.#name = undefined;
     const path = readTocPath(raw, this.#limits, this.refuse);
     this.#name = path;
-    if (this.#names.has(path)) this.refuse("toc_invalid", "its name comes twice");
-    if (this.#names.size >= this.#limits.entries) {
-      this.refuse("layer_limit", `the layer has over ${this.#limits.entries} entries`);
-    }
     const entry = readTocEntry(raw, path, this.#contentsBytes, this.#limits, this.refuse);
     if (entry?.kind === "hardlink") this.#checkHardLink(entry);
-    const isPlain = entry !== undefined && entry.kind !== "whiteout" && entry.kind !== "opaque";
-    this.#names.set(path, isPlain && entry.kind !== "directory");
+    if (!this.#names.add(path, isLinkable(entry))) this.refuse("toc_invalid", "its name comes twice");
+    if (this.#names.size > this.#limits.entries) {
+      this.refuse("layer_limit", `the layer has over ${this.#limits.entries} entries`);
+    }
     this.#keep(raw, entry, path);
   }
 
@@ -101,7 +99,7 @@ class TocReader {
     if (path === TOC_NAME && this.#format === "estargz") this.refuse("toc_invalid", "it lists itself");
     const isLandmark = path === PREFETCH_LANDMARK || path === NO_PREFETCH_LANDMARK;
     const isKept = entry?.kind === "file" && !isLandmark;
-    const size = tocText(raw, "type", this.refuse) === "reg" ? tocNumber(raw, "size", this.refuse) : 0;
+    const size = tocText(raw.type, "type", this.refuse) === "reg" ? tocNumber(raw.size, "size", this.refuse) : 0;
     if (size > 0) this.#chunks.begin(raw, size, this.#contentsBytes, isKept);
     if (isLandmark) this.#mark(path, size);
     else if (entry !== undefined) this.#entries.push(entry);
@@ -115,7 +113,7 @@ class TocReader {
   }
 
   #checkHardLink(entry: LayerEntry): void {
-    const target = this.#names.get(cleanPath(entry.linkTarget));
+    const target = this.#names.isLinkable(cleanPath(entry.linkTarget));
     if (target === undefined) this.refuse("toc_invalid", "the target of the hard link is not there before it");
     if (!target) this.refuse("toc_invalid", "the target of the hard link is a directory or a whiteout");
   }
@@ -129,4 +127,8 @@ class TocReader {
     if (this.#metadataBytes > metadataBytes)
       this.refuse("layer_limit", `the layer's names have over ${metadataBytes} bytes`);
   }
+}
+
+function isLinkable(entry: LayerEntry | undefined): boolean {
+  return entry !== undefined && entry.kind !== "directory" && entry.kind !== "whiteout" && entry.kind !== "opaque";
 }

@@ -39,7 +39,7 @@ export function readTocEntry(
   limits: LayerLimits,
   refuse: Refuse,
 ): LayerEntry | undefined {
-  const type = tocText(raw, "type", refuse);
+  const type = tocText(raw.type, "type", refuse);
   const plainKind = Object.hasOwn(KINDS, type) ? KINDS[type] : undefined;
   if (plainKind === undefined) return refuse("toc_invalid", "its type is not known");
   if (path === "" && plainKind !== "directory") refuse("toc_invalid", "the root is not a directory");
@@ -52,23 +52,23 @@ export function readTocEntry(
   return {
     path: marker?.path ?? path,
     kind,
-    mode: tocNumber(raw, "mode", refuse) & 0o7777,
-    uid: tocNumber(raw, "uid", refuse, MAX_OWNER),
-    gid: tocNumber(raw, "gid", refuse, MAX_OWNER),
+    mode: tocNumber(raw.mode, "mode", refuse) & 0o7777,
+    uid: tocNumber(raw.uid, "uid", refuse, MAX_OWNER),
+    gid: tocNumber(raw.gid, "gid", refuse, MAX_OWNER),
     mtimeSeconds: time.seconds,
     mtimeNanoseconds: time.nanoseconds,
     xattrs: tocXattrs(raw, limits, refuse),
-    size: kind === "file" ? tocNumber(raw, "size", refuse) : kind === "symlink" ? linkTarget.length : 0,
+    size: kind === "file" ? tocNumber(raw.size, "size", refuse) : kind === "symlink" ? linkTarget.length : 0,
     linkTarget,
-    deviceMajor: isDevice ? tocNumber(raw, "devMajor", refuse, MAX_DEVICE) : 0,
-    deviceMinor: isDevice ? tocNumber(raw, "devMinor", refuse, MAX_DEVICE) : 0,
+    deviceMajor: isDevice ? tocNumber(raw.devMajor, "devMajor", refuse, MAX_DEVICE) : 0,
+    deviceMinor: isDevice ? tocNumber(raw.devMinor, "devMinor", refuse, MAX_DEVICE) : 0,
     contentOffset,
   };
 }
 
 /** "Empty means zero or unknown". */
 function readTime(raw: RawTocEntry, refuse: Refuse): { seconds: number; nanoseconds: number } {
-  const text = tocText(raw, "modtime", refuse);
+  const text = tocText(raw.modtime, "modtime", refuse);
   if (text === "") return { seconds: 0, nanoseconds: 0 };
   return parseTocTime(text) ?? refuse("toc_invalid", "its modtime is not a time of RFC 3339");
 }

@@ -42,25 +42,25 @@ export function isRawEntry(value: unknown): value is RawTocEntry {
 
 /** A number that is whole, not negative and at most `most`; 0 where there is none, since writers leave zeros out. */
 export function tocNumber(
-  raw: RawTocEntry,
+  value: unknown,
   key: keyof RawTocEntry,
   refuse: Refuse,
   most: number = Number.MAX_SAFE_INTEGER,
 ): number {
-  const value = raw[key] ?? 0;
+  if (value === undefined || value === null) return 0;
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > most) {
     return refuse("toc_invalid", `its ${key} is not a whole number from 0 to ${most}`);
   }
   return value + 0;
 }
 
-export function tocText(raw: RawTocEntry, key: keyof RawTocEntry, refuse: Refuse): string {
-  const value = raw[key] ?? "";
-  return typeof value === "string" ? value : refuse("toc_invalid", `its ${key} is not a string`);
+export function tocText(value: unknown, key: keyof RawTocEntry, refuse: Refuse): string {
+  if (typeof value === "string") return value;
+  return value === undefined || value === null ? "" : refuse("toc_invalid", `its ${key} is not a string`);
 }
 
-export function tocDigest(raw: RawTocEntry, key: keyof RawTocEntry, refuse: Refuse): Digest | undefined {
-  const text = tocText(raw, key, refuse);
+export function tocDigest(value: unknown, key: keyof RawTocEntry, refuse: Refuse): Digest | undefined {
+  const text = tocText(value, key, refuse);
   if (text === "") return undefined;
   return isDigest(text) ? text : refuse("toc_invalid", `its ${key} is not one`);
 }
@@ -72,8 +72,8 @@ export function tocName(
   exactKey: "lamellaName" | "lamellaLinkName",
   refuse: Refuse,
 ): string {
-  const text = tocText(raw, key, refuse);
-  const encoded = tocText(raw, exactKey, refuse);
+  const text = tocText(raw[key], key, refuse);
+  const encoded = tocText(raw[exactKey], exactKey, refuse);
   if (encoded === "") return byteString(text);
   const exact = decodeBase64(encoded) ?? refuse("toc_invalid", `its ${exactKey} is not Base64`);
   if (lossyText(exact) !== text) refuse("toc_invalid", `its ${key} and ${exactKey} differ`);

@@ -18,7 +18,9 @@ export interface TocSink {
 const BATCH_BYTES = 64 * 1024;
 /** Ends that are tried before it is read value by value. */
 const BATCH_ATTEMPTS = 8;
+const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
+const OPENING_BRACKET = 0x5b;
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
@@ -123,8 +125,10 @@ class JsonCursor {
       this.#at = start + end;
       // A brace that ends no entry, but something within one, is followed by something else.
       if (end === 0 || !this.accept(",")) continue;
-      const values = parseList(window.subarray(0, end));
-      if (values?.every((value) => !isDeeper(value, MAX_DEPTH)) === true) return values;
+      const text = window.subarray(0, end);
+      const values = parseList(text);
+      if (values !== undefined && (isFlat(text, values) || values.every((value) => !isDeeper(value, MAX_DEPTH))))
+        return values;
     }
     this.#at = start;
     this.#singlyUntil = start + BATCH_BYTES;
@@ -171,6 +175,13 @@ function parseList(json: Uint8Array): unknown[] | undefined {
     // Whoever reads it value by value says what is wrong, or finds nothing.
     return undefined;
   }
+}
+
+/** Whether a list's JSON shows at a glance that nothing nests in its values: it has no more brackets than there are of them. */
+function isFlat(json: Uint8Array, values: readonly unknown[]): boolean {
+  let count = 0;
+  for (let at = json.indexOf(OPENING_BRACE); at >= 0; at = json.indexOf(OPENING_BRACE, at + 1)) count++;
+  return count <= values.length && !json.includes(OPENING_BRACKET);
 }
 
 /** Whether objects and arrays nest deeper than `depth`. */
