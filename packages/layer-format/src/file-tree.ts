@@ -74,9 +74,6 @@ export interface FileTree extends AsyncDisposable {
   /** Every entry once: the root first, parents before children, siblings in byte order, each directory's subtree together. */
   entries(options?: CallOptions): AsyncIterable<Entry>;
 
-  /** The same entries in one go, from a tree that has all of them in memory: waiting for each costs more than it does. */
-  entriesNow?(): Iterable<Entry>;
-
   /** The entry of exactly this path; symlinks are not followed. */
   lookup(path: string, options?: CallOptions): Promise<Entry | undefined>;
 

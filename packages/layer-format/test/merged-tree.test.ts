@@ -36,13 +36,6 @@ describe("a merged tree", () => {
     expect(one).toEqual(two);
   });
 
-  it("lists the same in one go, until it is closed", async () => {
-    const tree = await merge([{ path: "b/y" }, { path: "b-" }], [{ path: "b/x" }]);
-    expect([...(tree.entriesNow?.() ?? [])]).toEqual(await entriesOf(tree));
-    await tree[Symbol.asyncDispose]();
-    expect(() => tree.entriesNow?.()).toThrow("closed");
-  });
-
   it("looks up exactly a path, without following symlinks", async () => {
     const tree = await merge([
       { path: "d/f", content: "x" },

@@ -3,7 +3,7 @@ import type { CallOptions } from "@lamella/refs";
 
 import { FuseError } from "../errors.js";
 import { PROTOCOL } from "../protocol/layout.js";
-import { createByteHeap } from "./byte-heap.js";
+import { type ByteHeap, createByteHeap } from "./byte-heap.js";
 import { describeNode, type IndexArrays, unsupported } from "./describe-node.js";
 import type { TreeIndex } from "./tree-index.js";
 
@@ -26,19 +26,6 @@ interface OpenDirectory {
  */
 export async function buildIndex(tree: FileTree, { signal }: CallOptions = {}): Promise<TreeIndex> {
   signal?.throwIfAborted();
-  const builder = createIndexBuilder(tree);
-  if (tree.entriesNow !== undefined) for (const entry of tree.entriesNow()) builder.add(entry);
-  else for await (const entry of tree.entries({ signal })) builder.add(entry);
-  return builder.finish();
-}
-
-interface IndexBuilder {
-  /** Takes the entries of the tree, in its order. */
-  add(entry: Entry): void;
-  finish(): TreeIndex;
-}
-
-function createIndexBuilder(tree: FileTree): IndexBuilder {
   const { entryCount, inodeCount } = tree;
   const heap = createByteHeap();
   const index = emptyIndex(entryCount, inodeCount);
@@ -50,9 +37,8 @@ function createIndexBuilder(tree: FileTree): IndexBuilder {
   let totalBytes = 0;
   let hasAcls = false;
 
-  function add(entry: Entry): void {
-    const name = entry.path.slice(entry.path.lastIndexOf("/") + 1);
-    const parent = enterParent(open, entry, name);
+  for await (const entry of tree.entries({ signal })) {
+    const parent = enterParent(open, entry, names === 0);
     const node = nodeOfInode[entry.inode] === NONE ? nodes : nodeOfInode[entry.inode];
     if (names === entryCount || node === undefined || node === inodeCount) throw miscounted(tree);
     parentOfName[names] = parent?.node ?? NONE;
@@ -64,24 +50,16 @@ function createIndexBuilder(tree: FileTree): IndexBuilder {
       if (entry.kind === "file") totalBytes += entry.size;
       hasAcls ||= entry.xattrs.size > 0 && ACLS.some((acl) => entry.xattrs.has(acl));
     } else if (entry.kind === "directory") throw disordered(entry);
-    index.nameNodes[names] = node;
-    index.nameStarts[names] = heap.addText(name);
-    index.nameLengths[names] = name.length;
+    addName(index, names, { node, entry, heap });
     if (entry.kind === "directory") {
       if (parent !== undefined) index.links[parent.node]! += 1;
       open.push({ path: entry.path, node, lastName: "" });
     }
     names += 1;
   }
-
-  return {
-    add,
-    finish() {
-      if (names !== entryCount || nodes !== inodeCount || names === 0) throw miscounted(tree);
-      layOutChildren(index, parentOfName);
-      return { ...index, totalBytes, hasAcls, bytes: heap.share() };
-    },
-  };
+  if (names !== entryCount || nodes !== inodeCount || names === 0) throw miscounted(tree);
+  layOutChildren(index, parentOfName);
+  return { ...index, totalBytes, hasAcls, bytes: heap.share() };
 }
 
 function emptyIndex(nameCount: number, nodeCount: number): IndexArrays {
@@ -111,16 +89,16 @@ function emptyIndex(nameCount: number, nodeCount: number): IndexArrays {
   };
 }
 
-/** Closes the directories that end before the entry, and gives the one that it is in; nothing for the root, which is the first. */
-function enterParent(open: OpenDirectory[], entry: Entry, name: string): OpenDirectory | undefined {
+/** Closes the directories that end before the entry, and gives the one that it is in; nothing for the root. */
+function enterParent(open: OpenDirectory[], entry: Entry, isFirst: boolean): OpenDirectory | undefined {
   const { path, kind } = entry;
-  if (path === "" && open.length === 0 && kind === "directory") return undefined;
-  if (path === "") throw disordered(entry);
-  let parent = open.at(-1);
-  while (parent !== undefined && !isParent(parent.path, path, name)) {
-    open.pop();
-    parent = open.at(-1);
-  }
+  if (isFirst !== (path === "") || (isFirst && kind !== "directory")) throw disordered(entry);
+  if (isFirst) return undefined;
+  const slash = path.lastIndexOf("/");
+  const parentPath = path.slice(0, Math.max(0, slash));
+  while (open.length > 0 && open.at(-1)?.path !== parentPath) open.pop();
+  const parent = open.at(-1);
+  const name = path.slice(slash + 1);
   if (name.length > PROTOCOL.maxName)
     throw unsupported(entry, `its name has ${name.length} bytes, over the limit of ${PROTOCOL.maxName}`);
   if (parent === undefined || name <= parent.lastName) throw disordered(entry);
@@ -128,10 +106,15 @@ function enterParent(open: OpenDirectory[], entry: Entry, name: string): OpenDir
   return parent;
 }
 
-/** Whether a path is that of a name in a directory. */
-function isParent(directory: string, path: string, name: string): boolean {
-  const isInRoot = name.length === path.length;
-  return isInRoot ? directory === "" : directory.length + 1 + name.length === path.length && path.startsWith(directory);
+function addName(
+  index: IndexArrays,
+  name: number,
+  { node, entry, heap }: { node: number; entry: Entry; heap: ByteHeap },
+): void {
+  const text = entry.path.slice(entry.path.lastIndexOf("/") + 1);
+  index.nameNodes[name] = node;
+  index.nameStarts[name] = heap.addText(text);
+  index.nameLengths[name] = text.length;
 }
 
 /** Puts each directory's names together. They come in byte order, and so they stay. */

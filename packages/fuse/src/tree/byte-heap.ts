@@ -3,8 +3,6 @@ import { FuseError } from "../errors.js";
 const FIRST_BYTES = 1 << 16;
 /** Offsets have 32 bits, and a buffer has a limit too. */
 const MAX_BYTES = 2 ** 31;
-/** Up to here a loop is faster than a call out of JavaScript. */
-const SHORT_TEXT = 64;
 
 /** Bytes one after the other, at places of 32 bits. What lies at 0 is never given out, so that 0 can stand for nothing. */
 export interface ByteHeap {
@@ -37,8 +35,7 @@ export function createByteHeap(): ByteHeap {
   return {
     addText(text) {
       const at = reserve(text.length);
-      if (text.length > SHORT_TEXT) bytes.write(text, at, "latin1");
-      else for (let index = 0; index < text.length; index++) bytes[at + index] = text.charCodeAt(index);
+      bytes.write(text, at, "latin1");
       return at;
     },
     addBytes(added) {

@@ -80,11 +80,6 @@ class MergedTree implements LayeredTree {
     }
   }
 
-  entriesNow(): Iterable<Entry> {
-    this.#assertOpen();
-    return this.#walk();
-  }
-
   async lookup(path: string, options: CallOptions = {}): Promise<Entry | undefined> {
     options.signal?.throwIfAborted();
     this.#assertOpen();
