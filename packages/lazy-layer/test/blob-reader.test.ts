@@ -124,6 +124,16 @@ describe("reading a blob", () => {
     expect(source.streams).toBe(1);
   });
 
+  it("takes the stream for all who waited for the same range of a registry without ranges", async () => {
+    const bytes = madeBytes(2 * MIB);
+    const source = memorySource(bytes);
+    source.takesRanges = false;
+    const blob = await open(source);
+    const readers = await Promise.all(Array.from({ length: 4 }, () => read(blob, MIB, 1000)));
+    for (const reader of readers) expect(reader.equals(bytes.subarray(MIB, MIB + 1000))).toBe(true);
+    expect(source.streams).toBe(1);
+  });
+
   it("reads on from a registry without ranges when nothing can be kept", async () => {
     const bytes = madeBytes(9 * MIB);
     const source = memorySource(bytes);

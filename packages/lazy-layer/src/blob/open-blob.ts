@@ -182,6 +182,7 @@ export class OpenBlob implements BlobReader {
     priority: ReadPriority,
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array> {
+    const stream = this.#stream;
     let fetch = this.#fetchOf(position);
     if (fetch === undefined) {
       await this.#cached.refresh();
@@ -196,8 +197,9 @@ export class OpenBlob implements BlobReader {
       return await fetch.take(position, end, { signal });
     } catch (error) {
       signal?.throwIfAborted();
-      if (this.#stream === undefined && isRangeUnusable(error)) {
-        this.#stream = this.#openStream();
+      // of several who waited for it, one has opened the stream
+      if (stream === undefined && isRangeUnusable(error)) {
+        this.#stream ??= this.#openStream();
         return new Uint8Array();
       }
       throw this.#toError(error, { offset: position, length: end - position });
