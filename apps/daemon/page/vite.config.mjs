@@ -17,5 +17,16 @@ export default defineConfig({
     reportCompressedSize: true,
   },
   // npx vite page: beside a daemon with --no-token
-  server: { proxy: { "^/(images|events|queue|usage|gc|check|disks)": "http://127.0.0.1:5080" } },
+  server: {
+    proxy: {
+      "^/(images|events|queue|usage|gc|check|disks)": {
+        target: "http://127.0.0.1:5080",
+        changeOrigin: true,
+        // the page's own sources lie in directories of the same names
+        bypass: ({ url = "" }) => (/\.(tsx?|css)(\?|$)/.test(url) ? url : undefined),
+        // as the daemon asks for it: a page of its own
+        configure: (proxy) => proxy.on("proxyReq", (request) => request.removeHeader("origin")),
+      },
+    },
+  },
 });

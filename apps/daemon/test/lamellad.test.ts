@@ -45,13 +45,13 @@ describe("lamellad", () => {
   it.each(["SIGTERM", "SIGINT"] as const)("runs alone, serves, and ends well on %s", async (signal) => {
     await using directory = await temporaryDirectory();
     const bundle = join(directory.path, "alone", "lamellad.mjs");
-    for (const part of ["lamellad.mjs", "chunks", "prebuilds"]) {
+    for (const part of ["lamellad.mjs", "chunks", "page", "prebuilds"]) {
       await cp(join(dirname(BUNDLE), part), join(dirname(bundle), part), { recursive: true });
     }
     const args = ["--root", join(directory.path, "store"), "--listen", "127.0.0.1:0", "--no-token"];
     const { child, listening } = await start(args, bundle);
     expect(listening).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
-    for (const path of ["/healthz", "/readyz", "/v2/"]) expect((await fetch(listening + path)).status).toBe(200);
+    for (const path of ["/", "/healthz", "/readyz", "/v2/"]) expect((await fetch(listening + path)).status).toBe(200);
     expect(await stop(child, signal)).toBe(0);
   });
 

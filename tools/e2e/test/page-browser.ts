@@ -26,6 +26,8 @@ export interface OpenOptions {
   /** Errors of the console that are meant to be, as the one that a browser writes of each 401. */
   readonly expected?: RegExp;
   readonly scale?: number;
+  /** Colours then change at once. */
+  readonly reducedMotion?: "reduce" | "no-preference";
 }
 
 /** A tab in which nothing may go wrong. */
@@ -36,8 +38,16 @@ export interface WatchedPage extends AsyncDisposable {
 }
 
 export async function openPage(browser: Browser, options: OpenOptions): Promise<WatchedPage> {
-  const { url, viewport = WIDE, colorScheme = "light", now, expected, scale = 1 } = options;
-  const context = await browser.newContext({ viewport, colorScheme, deviceScaleFactor: scale });
+  const {
+    url,
+    viewport = WIDE,
+    colorScheme = "light",
+    now,
+    expected,
+    scale = 1,
+    reducedMotion = "no-preference",
+  } = options;
+  const context = await browser.newContext({ viewport, colorScheme, reducedMotion, deviceScaleFactor: scale });
   const { origin } = new URL(url);
   const faults: string[] = [];
   await watch(context, origin, faults);

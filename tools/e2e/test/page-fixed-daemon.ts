@@ -37,7 +37,13 @@ export async function startFixedDaemon({ pageUrl, port = 0, instead = {} }: Fixe
     "GET /images": () => images,
     [`GET ${shownPath}`]: () => images.find(({ name }) => name === SHOWN.name) ?? null,
     [`GET ${shownPath}/layers`]: () => layers,
-    [`GET ${shownPath}/files`]: ({ searchParams }) => files(searchParams.get("path") ?? "", searchParams.get("layer")),
+    [`GET ${shownPath}/files`]: ({ searchParams }) =>
+      files({
+        path: searchParams.get("path") ?? "",
+        layer: searchParams.get("layer"),
+        after: searchParams.get("after"),
+        limit: Number(searchParams.get("limit")),
+      }),
     "GET /images/docker.io%2Flibrary%2Fpostgres%3A17": () => images.find(({ id }) => id === 8) ?? null,
     "GET /queue": () => queue,
     "GET /usage": () => usage,

@@ -257,9 +257,25 @@ const CHANGES: Readonly<Record<string, readonly JsonObject[]>> = {
   ],
 };
 
-export function files(path: string, ofLayer: string | null): JsonObject {
-  const entries = (ofLayer === null ? MERGED : CHANGES)[path] ?? [];
-  return { path, entries: entries.map(whole), next: null };
+/** More than the page asks for at once. */
+export const MANY = 1203;
+const LARGE: readonly JsonObject[] = Array.from({ length: MANY }, (_, index) =>
+  entry(`var/${String(index).padStart(4, "0")}`, { layer: 1, size: index }),
+);
+
+export interface FilesQuery {
+  readonly path: string;
+  readonly layer: string | null;
+  readonly after: string | null;
+  readonly limit: number;
+}
+
+export function files({ path, layer: of, after, limit }: FilesQuery): JsonObject {
+  const all = path === "var" ? LARGE : ((of === null ? MERGED : CHANGES)[path] ?? []);
+  const start = after === null ? 0 : all.findIndex(({ name }) => name === after) + 1;
+  const entries = all.slice(start, start + limit);
+  const next = start + limit < all.length ? (entries.at(-1)?.["name"] ?? null) : null;
+  return { path, entries: entries.map(whole), next };
 }
 
 function whole(each: JsonObject): JsonObject {
@@ -302,6 +318,7 @@ const garbage = { count: 1, bytes: 0 };
 export const garbageReport: JsonObject = {
   dry_run: true,
   images: [digest(110)],
+  snapshots: [],
   blobs: { count: 9, bytes: 56 * MIB },
   layers: { count: 3, bytes: 48 * MIB },
   disks: { count: 1, bytes: 298 * MIB },

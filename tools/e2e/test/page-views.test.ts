@@ -19,6 +19,7 @@ import {
   HOSTILE,
   images,
   layers,
+  MANY,
   NOW,
   queue,
   SHOWN,
@@ -33,6 +34,8 @@ const PICTURES = process.env["LAMELLA_SCREENSHOTS"];
 /** What the pictures show in the address of a disk. */
 const PICTURED_PORT = 5080;
 
+/** A directory at once. */
+const WHOLE = { after: null, limit: Infinity };
 const IMAGE = `#/images/${encodeURIComponent(SHOWN.name)}?platform=linux%2Famd64&format=ext4`;
 const PULLED = `#/images/${encodeURIComponent("docker.io/library/postgres:17")}?platform=linux%2Famd64&format=erofs`;
 
@@ -136,7 +139,11 @@ describe.skipIf(reason !== undefined)(`the page's views ${reason ?? ""}`, () => 
     openPage(browser, { url: fixed.url, now: NOW, ...options });
 
   it.each(views)("can be read and used by everybody: $name", async ({ name, hash, pictures = [], show }) => {
-    await using tab = await open({ url: fixed.url + hash, scale: PICTURES === undefined ? 1 : 2 });
+    await using tab = await open({
+      url: fixed.url + hash,
+      reducedMotion: "reduce",
+      scale: PICTURES === undefined ? 1 : 2,
+    });
     const { page } = tab;
     await show(page);
     for (const { look, colorScheme, viewport } of looks) {
@@ -216,6 +223,22 @@ describe.skipIf(reason !== undefined)(`the page's views ${reason ?? ""}`, () => 
     expect(tab.faults).toEqual([]);
   });
 
+  it("reads a large directory a part at a time", async () => {
+    await using tab = await open({ url: fixed.url + IMAGE });
+    const tree = tab.page.getByRole("tree");
+    await tree.getByRole("treeitem", { name: /^var\// }).click();
+    const inIt = tree.locator('[aria-level="2"]');
+    await tree.getByText("Show more than 500").click();
+    await tree.getByText("Show more than 1,000").waitFor();
+    expect(await inIt.count()).toBe(1001);
+    // the focus is where it was, or beside it: the keyboard goes on from there
+    await tab.page.keyboard.press("End");
+    await tab.page.keyboard.press("Enter");
+    await tree.getByText(String(MANY - 1), { exact: true }).waitFor();
+    expect(await inIt.count()).toBe(MANY);
+    expect(tab.faults).toEqual([]);
+  });
+
   it("goes on by itself when the daemon was away", async () => {
     await using daemon = await startFixedDaemon({ pageUrl: shipped.url });
     await using tab = await open({ url: daemon.url, expected: /ERR_/ });
@@ -233,8 +256,12 @@ describe.skipIf(reason !== undefined)(`the page's views ${reason ?? ""}`, () => 
       differencesFrom({ $ref: `#/components/schemas/${name}` }, value, { at: name, schemas: components.schemas });
     expect(images.flatMap((image) => differences("Image", image))).toEqual([]);
     expect(differences("Layers", layers)).toEqual([]);
-    expect(["", "app", "home"].flatMap((path) => differences("Files", files(path, null)))).toEqual([]);
-    expect(["", "etc", "root"].flatMap((path) => differences("Files", files(path, "3")))).toEqual([]);
+    expect(
+      ["", "app", "home", "var"].flatMap((path) => differences("Files", files({ path, layer: null, ...WHOLE }))),
+    ).toEqual([]);
+    expect(["", "etc", "root"].flatMap((path) => differences("Files", files({ path, layer: "3", ...WHOLE })))).toEqual(
+      [],
+    );
     expect(differences("Queue", queue)).toEqual([]);
     expect(differences("Usage", usage)).toEqual([]);
     expect(differences("GarbageReport", garbageReport)).toEqual([]);
@@ -298,7 +325,7 @@ function hostileState(): { answers: Readonly<Record<string, Json>>; hash: string
   const list = [shown, { ...failed, name, error: HOSTILE }, { ...images[0], name }];
   const path = `/images/${encodeURIComponent(name)}`;
   const entry = {
-    ...(files("", null)["entries"] as readonly Readonly<Record<string, Json>>[])[1],
+    ...(files({ path: "", layer: null, ...WHOLE })["entries"] as readonly Readonly<Record<string, Json>>[])[1],
     name: HOSTILE,
     link_target: HOSTILE,
   };

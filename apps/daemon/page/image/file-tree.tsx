@@ -25,22 +25,27 @@ export function FileTree({ image, layer }: FileTreeProps): JSX.Element {
   const [active, setActive] = useState<string>();
   const tree = useRef<HTMLUListElement>(null);
   const takesFocus = useRef(false);
-  const at = Math.max(
-    0,
-    rows.findIndex(({ key }) => key === active),
-  );
-  const current = rows[at];
+  // a line that goes, as the one that says that something is read, leaves its place to what comes instead
+  const lastAt = useRef(0);
+  const found = rows.findIndex(({ key }) => key === active);
+  const at = found >= 0 ? found : Math.min(lastAt.current, rows.length - 1);
+  const current = active === undefined ? undefined : rows[at];
 
+  // asked while the lines are still those of before: what had the focus may be about to go
+  const hadFocus = tree.current?.contains(document.activeElement) === true;
   // before the next key comes
   useLayoutEffect(() => {
-    if (!takesFocus.current) return;
+    lastAt.current = at;
+    const line = tree.current?.querySelector<HTMLElement>('[tabindex="0"]');
+    if (takesFocus.current || (hadFocus && document.activeElement !== line)) line?.focus();
     takesFocus.current = false;
-    tree.current?.querySelector<HTMLElement>('[tabindex="0"]')?.focus();
   });
   const apply = (act: TreeAct): void => {
     if (act.act === "go") setActive(rows[act.to]?.key);
-    else if (act.act === "load") load(act.path);
-    else setOpen(withPath(open, act.path, act.act === "open"));
+    else if (act.act === "load") {
+      load(act.path);
+      setActive("");
+    } else setOpen(withPath(open, act.path, act.act === "open"));
     takesFocus.current = true;
   };
   const onKeyDown = (event: KeyboardEvent): void => {
@@ -69,15 +74,13 @@ export function FileTree({ image, layer }: FileTreeProps): JSX.Element {
             key={row.key}
             row={row}
             isCurrent={index === at}
-            isActive={row.key === active}
+            isActive={index === at && active !== undefined}
             showsLayer={layer === undefined}
             onClick={() => onClick(row, index)}
           />
         ))}
       </ul>
-      {current?.kind === "entry" && current.key === active && (
-        <FileFacts image={image} layer={layer} entry={current.entry} />
-      )}
+      {current?.kind === "entry" && <FileFacts image={image} layer={layer} entry={current.entry} />}
     </div>
   );
 }

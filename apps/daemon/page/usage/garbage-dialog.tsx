@@ -77,9 +77,10 @@ export function GarbageDialog({ onClose, onFreed }: GarbageDialogProps): JSX.Ele
 }
 
 function Report({ report }: { readonly report: GarbageReport }): JSX.Element {
-  const { images, blobs, layers, disks, leftovers, young } = report;
+  const { images, snapshots, blobs, layers, disks, leftovers, young } = report;
   const parts = [
     { label: "Images", count: images.length },
+    { label: "Snapshots", count: snapshots.length },
     { label: "Blobs", ...blobs },
     { label: "Layer archives", ...layers },
     { label: "Disks", ...disks },
