@@ -109,16 +109,14 @@ describe.skipIf(reason !== undefined)(
           inTheMiddle++;
         }
       };
-      const names = wanted()
-        .filter((name) => !known.builds.has(name))
-        [Symbol.iterator]();
+      const names = wanted().filter((name) => !known.builds.has(name));
       const before = { ready: known.ready.size, pushed: known.pushed.size };
       let queue = 0;
       const clients = [
         untilKilled(async () => {
-          const { value, done } = names.next();
-          if (done === true) await sleep(POLL_MS);
-          else await ask(daemon, known, value);
+          const name = names.shift();
+          if (name === undefined) await sleep(POLL_MS);
+          else await ask(daemon, known, name);
         }),
         untilKilled(async () => {
           const images = await daemon.ask<ImageDocument[]>("GET", "/images");

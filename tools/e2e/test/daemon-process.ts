@@ -20,7 +20,7 @@ export interface DaemonProcessOptions {
 }
 
 /** A disk as `GET /images/{name}` tells of it. */
-export interface DiskDocument {
+interface DiskDocument {
   readonly key: string;
   readonly format: string;
   readonly size_bytes: number;
