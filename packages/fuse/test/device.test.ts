@@ -50,6 +50,11 @@ describe("createDevice()", () => {
     return device.request.toString("latin1", 0, device.read());
   }
 
+  /** Requests that come as if somebody had to be woken for each. */
+  function readLate(device: Device, count: number): void {
+    for (let request = 0; request < count; request++) readAfter(device, 0.09);
+  }
+
   function findNow(device: Device, request: string): string {
     writeSync(fd, request);
     const text = device.request.toString("latin1", 0, device.read());
@@ -70,11 +75,24 @@ describe("createDevice()", () => {
 
   it("looks for the next request where being woken takes longer than an answer", () => {
     const device = createDevice(fd, parts);
-    expect(readAfter(device, 0.09, "first")).toBe("first");
+    readLate(device, 4);
     expect(findNow(device, "second")).toBe("second");
     expect(findNow(device, "third")).toBe("third");
-    expect(ways).toEqual(["waited", "found", "found"]);
+    expect(ways).toEqual(["waited", "waited", "waited", "waited", "found", "found"]);
     expect(isWaiting()).toBe(false);
+  });
+
+  it("waits for one request in 64, and looks on only if that comes late too", () => {
+    const device = createDevice(fd, parts);
+    readLate(device, 4);
+    for (let request = 0; request < 64; request++) findNow(device, "found");
+    readAfter(device, 0.09);
+    expect(isWaiting()).toBe(true);
+    for (let request = 0; request < 64; request++) findNow(device, "found");
+    expect(isWaiting()).toBe(false);
+    readAfter(device, 0.01);
+    readAfter(device, 0.01);
+    expect(ways.filter((way) => way === "waited")).toHaveLength(7);
   });
 
   it.each([
@@ -88,10 +106,10 @@ describe("createDevice()", () => {
 
   it("waits after it has looked in vain, without a limit", () => {
     const device = createDevice(fd, parts);
-    readAfter(device, 0.09);
+    readLate(device, 4);
     const looked = clock;
     expect(readAfter(device, 60_000, "much later")).toBe("much later");
-    expect(ways).toEqual(["waited", "waited"]);
+    expect(ways).toEqual(Array.from({ length: 5 }, () => "waited"));
     expect(clock - looked - 60_000).toBeLessThan(0.1);
     expect(isWaiting()).toBe(true);
   });
@@ -116,7 +134,7 @@ describe("createDevice()", () => {
       initialize(): void {}
     }
     const device = createDevice(fd, { ...parts, wasi: { WASI: Unmounted as unknown as typeof wasi.WASI } });
-    readAfter(device, 0.09);
+    readLate(device, 4);
     expect(readAfter(device, 0.09, "what it says then")).toBe("what it says then");
     expect(looks).toBe(1);
   });

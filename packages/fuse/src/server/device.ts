@@ -31,8 +31,10 @@ export function createDevice(fd: number, { fs, wasi, WebAssembly, now }: DeviceP
   const lookMs = 0.08;
   /** How long it takes to be asked again, by way of sleep, where looking for it is worth while. */
   const asleep = { leastMs: 0.03, mostMs: 0.2 };
-  /** After looking in vain again and again, so many requests are waited for before the next look. */
-  const mostRest = 64;
+  /** So many of those in a row are wanted before it is done; more after it was in vain, twice as many each time. */
+  const evidenceWanted = { least: 4, most: 64 };
+  /** After so many requests that were found one is waited for, as others may want the processor by now. */
+  const mostFound = 64;
   // Of WASI's preview 1, where the device is its standard input.
   const stdin = 0;
   const flags = { wait: 0, nonblock: 4 };
@@ -54,9 +56,9 @@ export function createDevice(fd: number, { fs, wasi, WebAssembly, now }: DeviceP
   const calls = system.wasiImport as Record<"fd_fdstat_set_flags" | "fd_read", (...numbers: number[]) => number>;
 
   let waits = true;
-  let isWorthwhile = false;
-  let rest = 0;
-  let nextRest = 1;
+  let evidence = 0;
+  let wanted: number = evidenceWanted.least;
+  let found = 0;
 
   function setWaits(value: boolean): void {
     if (waits !== value) calls.fd_fdstat_set_flags(stdin, value ? flags.wait : flags.nonblock);
@@ -78,22 +80,23 @@ export function createDevice(fd: number, { fs, wasi, WebAssembly, now }: DeviceP
     const begun = now();
     const length = fs.readSync(fd, request, 0, requestBytes, null);
     const waited = now() - begun;
-    isWorthwhile = waited > asleep.leastMs && waited < asleep.mostMs;
-    if (rest > 0) rest -= 1;
+    evidence = waited > asleep.leastMs && waited < asleep.mostMs ? evidence + 1 : 0;
     return length;
   }
 
   return {
     request,
     read() {
-      if (!isWorthwhile || rest > 0) return wait();
-      const length = look();
+      if (evidence < wanted) return wait();
+      const length = found < mostFound ? look() : -1;
       if (length >= 0) {
-        nextRest = 1;
+        found += 1;
         return length;
       }
-      rest = nextRest;
-      nextRest = Math.min(2 * nextRest, mostRest);
+      const hasPaid = found >= evidenceWanted.least;
+      wanted = hasPaid ? evidenceWanted.least : Math.min(2 * wanted, evidenceWanted.most);
+      evidence = hasPaid ? wanted - 1 : 0;
+      found = 0;
       return wait();
     },
     write: (from, length) => void fs.writeSync(fd, from, 0, length, null),
