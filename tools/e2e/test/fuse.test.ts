@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { fixtures, missingForFixtures, startFixtureRegistry } from "@lamella/fixtures";
 import { mountLayers, mountTree, STATE_FILE_NAME } from "@lamella/fuse";
@@ -260,6 +261,19 @@ describe.skipIf(reason !== undefined)(`trees mounted through FUSE (${reason ?? "
     },
   );
 
+  it("leave the processor alone as soon as nobody asks", async () => {
+    const server = await startFuseServer(directory);
+    const { exitCode } = await run("bash", "-c", `stat ${directory}/none{1..3000} 2> /dev/null; true`);
+    expect(exitCode).toBe(0);
+    await sleep(200);
+    const before = await processorMs(server.child.pid!);
+    expect(before).toBeGreaterThan(20);
+    await sleep(1000);
+    expect((await processorMs(server.child.pid!)) - before).toBeLessThan(200);
+    server.child.kill();
+    await server.ended;
+  });
+
   it("are not unmounted in place of what is mounted over them", async () => {
     await mounted(memoryTree([]), async (mount) => {
       await run("mount", "-t", "tmpfs", "none", directory);
@@ -482,6 +496,15 @@ describe.skipIf(reason !== undefined)(`trees mounted through FUSE (${reason ?? "
     };
   }
 });
+
+/** What a process has used of processors, all its threads. */
+async function processorMs(pid: number): Promise<number> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const times = threads.map(async (thread) =>
+    (await readFile(`/proc/${pid}/task/${thread}/schedstat`, "latin1")).split(" "),
+  );
+  return (await Promise.all(times)).reduce((sum, [nanoseconds]) => sum + Number(nanoseconds) / 1e6, 0);
+}
 
 interface Change {
   readonly change?: (entry: Entry) => Entry | undefined;

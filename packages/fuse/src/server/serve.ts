@@ -1,12 +1,6 @@
 import type { Replies } from "../protocol/replies.js";
 import type { Responder } from "../protocol/responder.js";
-
-/** /dev/fuse: a message a call. Both throw what the system call says. */
-export interface Device {
-  /** How many bytes were read; 0 at the end. */
-  read(into: Buffer): number;
-  write(from: Buffer, length: number): void;
-}
+import type { Device } from "./device.js";
 
 export interface ServeParts {
   readonly respond: Responder;
@@ -23,13 +17,12 @@ export interface ServeParts {
  * Self-contained: its text is run in a thread of its own.
  */
 export function serve(device: Device, { respond, replies, counts, onReady }: ServeParts): void {
-  // What the kernel asks for at least, and more than any request of a mount that is read-only takes.
-  const request = Buffer.alloc(128 * 1024);
+  const { request } = device;
   const codeOf = (error: unknown): unknown => (error as { code?: unknown }).code;
   for (let isReady = false; ;) {
     let length = 0;
     try {
-      length = device.read(request);
+      length = device.read();
     } catch (error) {
       const code = codeOf(error);
       if (code === "ENODEV") return;

@@ -4,6 +4,7 @@ import { createReplies } from "../protocol/replies.js";
 import { createResponder, type ResponderOptions } from "../protocol/responder.js";
 import { createXattrs } from "../protocol/xattrs.js";
 import type { TreeIndex } from "../tree/tree-index.js";
+import { createDevice } from "./device.js";
 import { serve } from "./serve.js";
 
 /** What the serving thread begins with. */
@@ -26,7 +27,6 @@ export const GATE = { closed: 0, open: 1 } as const;
 export function servingScript(): string {
   return `"use strict";
 const { parentPort, workerData } = require("node:worker_threads");
-const { readSync, writeSync } = require("node:fs");
 const { fd, protocol, index, options, gate, counts } = workerData;
 Atomics.wait(gate, 0, ${GATE.closed});
 if (gate[0] === ${GATE.open}) {
@@ -35,10 +35,7 @@ if (gate[0] === ${GATE.open}) {
   const xattrs = (${createXattrs.toString()})(protocol, index, replies);
   const call = (message) => parentPort.postMessage(message);
   const respond = (${createResponder.toString()})(protocol, index, options, { replies, names, xattrs, call });
-  const device = {
-    read: (into) => readSync(fd, into, 0, into.length, null),
-    write: (from, length) => void writeSync(fd, from, 0, length, null),
-  };
+  const device = (${createDevice.toString()})(fd, { fs: require("node:fs"), wasi: require("node:wasi"), WebAssembly, now: () => performance.now() });
   (${serve.toString()})(device, { respond, replies, counts, onReady: () => parentPort.postMessage(undefined) });
 }`;
 }

@@ -39,7 +39,7 @@ export function startServingThread(
   const worker = new Worker(servingScript(), {
     eval: true,
     // The process's own options may say that a script's text is a module.
-    execArgv: [],
+    execArgv: ["--disable-warning=ExperimentalWarning"],
     workerData,
     resourceLimits: RESOURCE_LIMITS,
     name: "lamella-fuse",
