@@ -45,7 +45,7 @@ export async function benchDaemon(args) {
 
 async function measure(options) {
   const work = mkdtempSync(join(tmpdir(), "lamella-bench-daemon-"));
-  const closing = [() => rmSync(work, { recursive: true })];
+  const closing = [async () => rmSync(work, { recursive: true })];
   try {
     mkdirSync(join(work, "docker"));
     const peer = await startRegistry({ data: join(work, "docker"), readOnly: false, isCached: true });

@@ -32,9 +32,15 @@ const testSuites = (filter, ...args) =>
   ]);
 // two lanes of about the same length: the end-to-end tests, and all other suites with those of the former that are left for the end
 const END_TO_END = "@lamella/e2e";
-const LAST = ["disk-reproducible", "packed-packages", "power-cut", "resume", "snapshot-drivers"].map(
-  (name) => `test/${name}.test.ts`,
-);
+const LAST = [
+  "daemon-kills",
+  "daemon-load",
+  "disk-reproducible",
+  "packed-packages",
+  "power-cut",
+  "resume",
+  "snapshot-drivers",
+].map((name) => `test/${name}.test.ts`);
 async function testOthers() {
   const first = await testSuites(`!${END_TO_END}`);
   const then = await testSuites(END_TO_END, ...LAST, "--outputFile.json=test-results-last.json");
