@@ -22,7 +22,8 @@ async function answerTo(error: unknown, init?: RequestInit): Promise<Answered> {
   });
   app.onError((thrown, c) => answerProblem(thrown, c, (each) => told.push(each)));
   const response = await app.request("/a", init);
-  return { response, problem: (await response.json()) as Answered["problem"], told };
+  const text = await response.text();
+  return { response, problem: JSON.parse(text || "null") as Answered["problem"], told };
 }
 
 const store = (code: ImageStoreError["code"]) => new ImageStoreError(code, "cannot do it: it is so");
@@ -93,6 +94,7 @@ describe("answerProblem()", () => {
 
   it("tells nobody that a client has gone", async () => {
     const signal = AbortSignal.abort(new Error("gone"));
-    expect((await answerTo(signal.reason, { signal })).told).toEqual([]);
+    const { response, told } = await answerTo(signal.reason, { signal });
+    expect([response.status, told]).toEqual([499, []]);
   });
 });

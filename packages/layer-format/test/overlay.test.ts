@@ -28,7 +28,8 @@ async function mergeIfValid(layers: readonly Layer[]): Promise<LayeredTree | und
 async function differences(expected: LayeredTree, actual: LayeredTree): Promise<TreeDifference[]> {
   const found: TreeDifference[] = [];
   for await (const difference of compareTrees(expected, actual)) {
-    if (difference.change === "changed" || !isNullDevice(difference.entry)) found.push(difference);
+    // new names of one that a lower layer has are left out too
+    if (!isNullDevice(difference.change === "changed" ? difference.before : difference.entry)) found.push(difference);
   }
   return found;
 }

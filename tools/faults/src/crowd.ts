@@ -4,9 +4,11 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import { checkImageStore, openImageStore, pullImage } from "@lamella/image-store";
+import type { ImageStore } from "@lamella/image-store";
 
 import type { ErrorReport } from "./error-report.js";
-import { makeSampleImages, PLATFORM } from "./sample-images.js";
+import { openManager } from "./operations.js";
+import { IMAGES, makeSampleImages, PLATFORM } from "./sample-images.js";
 import { scratchDirectory } from "./scratch-directory.js";
 import { knowNothing, readAll, strayFiles } from "./stored-files.js";
 
@@ -48,6 +50,7 @@ export async function runCrowd({ processes, seconds, seed }: CrowdOptions): Prom
     }
     {
       await using store = await openImageStore(path);
+      await endBuilds(store, images);
       // archives are a cache: what is named while they are collected gets them again from its blobs, as it does for every reader
       for (const { name } of await store.tags()) await pullImage(store, store, name, { platform: PLATFORM });
       await readAll(store, knowNothing());
@@ -59,6 +62,13 @@ export async function runCrowd({ processes, seconds, seed }: CrowdOptions): Prom
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** A process that gives up waiting for an image closes its manager, and leaves the build of it to whoever recovers it: until then that holds what it has pulled. */
+async function endBuilds(store: ImageStore, images: string): Promise<void> {
+  await using manager = await openManager(store, images, IMAGES[0]);
+  await manager.recoverInterruptedBuilds();
+  await manager.queue.idle();
 }
 
 async function runOne(parameters: readonly string[]): Promise<CrowdReport> {
