@@ -13,7 +13,7 @@ export interface LocalRegistry extends AsyncDisposable {
 
 /** Starts the daemon as it is shipped, with its store in a directory. */
 export async function startRegistry(directory: string): Promise<LocalRegistry> {
-  const args = [DAEMON, "--root", directory, "--listen", "127.0.0.1:0", "--no-token"];
+  const args = [DAEMON, "--root", directory, "--listen", "127.0.0.1:0", "--no-token", "--log-level", "warn"];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(child, "exit");
   const [line] = (await Promise.race([
