@@ -22,10 +22,11 @@ export interface CrowdReport {
   readonly faults: string[];
 }
 
-/** Others had it for too long, or have removed it: a build as well, whose image was removed when it was ready. */
+/** Others had it for too long, or have removed it: a build as well, whose image was removed when it was ready, or which gave way to that of another image of the name. */
 export function isAllowed({ isTyped, code, message }: ErrorReport): boolean {
   if (!isTyped) return false;
   if (code === "busy" || code === "not_found") return true;
+  if (code === "build_cancelled") return /it was deleted/.test(message);
   return code === "build_failed" && /not in the store/.test(message);
 }
 
