@@ -1,6 +1,6 @@
 import type { CallOptions } from "@lamella/refs";
 
-import type { Entry, FileTree } from "./file-tree.js";
+import type { Attributes, Entry, FileTree } from "./file-tree.js";
 import { walkTrees } from "./tree-walk.js";
 
 /** What two entries of one path can differ in. `links` is which other names are hard links to them. */
@@ -87,7 +87,19 @@ export function attributeAspects(old: Entry, now: Entry): EntryAspect[] {
   return (Object.keys(differs) as EntryAspect[]).filter((aspect) => differs[aspect]);
 }
 
-export function isSameXattrs(old: Entry["xattrs"], now: Entry["xattrs"]): boolean {
+/** Whatever the two are of. */
+export function hasSameAttributes(one: Attributes, other: Attributes): boolean {
+  return (
+    one.mode === other.mode &&
+    one.uid === other.uid &&
+    one.gid === other.gid &&
+    one.mtimeSeconds === other.mtimeSeconds &&
+    one.mtimeNanoseconds === other.mtimeNanoseconds &&
+    isSameXattrs(one.xattrs, other.xattrs)
+  );
+}
+
+function isSameXattrs(old: Entry["xattrs"], now: Entry["xattrs"]): boolean {
   if (old.size !== now.size) return false;
   if (old === now || old.size === 0) return true;
   return [...old].every(([name, value]) => {

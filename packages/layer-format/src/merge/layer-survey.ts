@@ -1,4 +1,4 @@
-import { isSameXattrs } from "../tree-comparison.js";
+import { hasSameAttributes } from "../tree-comparison.js";
 import { directoryOf, leafOf, pathsToTouched, versionAt } from "./change-log.js";
 import type { ChangeLog, Version } from "./change-log.js";
 import type { Directory, Leaf } from "./inode.js";
@@ -89,16 +89,7 @@ export function surveyLayer(log: ChangeLog, layer: number, root: Directory, onLe
 /** Whether one is there before and after, with the same attributes: layers mostly bring the directories again that what they bring lies in. */
 export function isSameDirectory({ before, after }: NameChange): boolean {
   if (directoryOf(before) === undefined || directoryOf(after) === undefined) return false;
-  const [old, now] = [before!.attributes, after!.attributes];
-  if (old === now) return true;
-  return (
-    old.mode === now.mode &&
-    old.uid === now.uid &&
-    old.gid === now.gid &&
-    old.mtimeSeconds === now.mtimeSeconds &&
-    old.mtimeNanoseconds === now.mtimeNanoseconds &&
-    isSameXattrs(old.xattrs, now.xattrs)
-  );
+  return hasSameAttributes(before!.attributes, after!.attributes);
 }
 
 /** What a file holds; its holes are nothing. */

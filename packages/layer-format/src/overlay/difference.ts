@@ -1,4 +1,4 @@
-import type { Attributes } from "../file-tree.js";
+import { hasSameAttributes } from "../tree-comparison.js";
 import type { TreeNode } from "./tree-nodes.js";
 
 /** A name that an overlay's layer has: one of the tree, or a whiteout. */
@@ -107,24 +107,4 @@ export function isSameLeaf({ entry: one, origin }: TreeNode, { entry: other, ori
     origin.entry === otherOrigin.entry &&
     hasSameAttributes(one, other)
   );
-}
-
-export function hasSameAttributes(one: Attributes, other: Attributes): boolean {
-  return (
-    one.mode === other.mode &&
-    one.uid === other.uid &&
-    one.gid === other.gid &&
-    one.mtimeSeconds === other.mtimeSeconds &&
-    one.mtimeNanoseconds === other.mtimeNanoseconds &&
-    hasSameXattrs(one.xattrs, other.xattrs)
-  );
-}
-
-function hasSameXattrs(one: Attributes["xattrs"], other: Attributes["xattrs"]): boolean {
-  if (one === other) return true;
-  if (one.size !== other.size) return false;
-  return [...one].every(([name, value]) => {
-    const otherValue = other.get(name);
-    return otherValue?.length === value.length && value.every((byte, index) => byte === otherValue[index]);
-  });
 }

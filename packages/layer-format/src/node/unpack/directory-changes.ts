@@ -1,6 +1,7 @@
 import type { Entry } from "../../file-tree.js";
-import { hasSameAttributes, isSameLeaf } from "../../overlay/difference.js";
+import { isSameLeaf } from "../../overlay/difference.js";
 import type { TreeNode } from "../../overlay/tree-nodes.js";
+import { hasSameAttributes } from "../../tree-comparison.js";
 
 /** What makes a directory that shows one tree show another, in the order of the lists. */
 export interface DirectoryChanges {
