@@ -1,6 +1,4 @@
-import { readFile } from "node:fs/promises";
-
-import { createRegistryClient, defaultCredentials, isLoopbackHost, readHostsDirectory } from "@lamella/oci-client";
+import { configuredHosts, createRegistryClient, defaultCredentials } from "@lamella/oci-client";
 import type { RegistryClient, RegistryClientOptions } from "@lamella/oci-client";
 import type { CallOptions } from "@lamella/refs";
 
@@ -31,15 +29,10 @@ export async function withRegistries<T>(
   });
 }
 
-/** How registries are reached: over plain HTTP or not, by which mirrors, with whose certificates. */
-export async function clientOptions(options: GlobalOptions, call: CallOptions): Promise<RegistryClientOptions> {
-  const hosts = await readHostsDirectory(options.hostsDir, call);
-  const { SSL_CERT_FILE: bundle } = process.env;
-  const ca = bundle ? await readFile(bundle, "utf8") : undefined;
-  return {
-    plainHttp: (host) => hosts.isPlainHttp(host) ?? (isLoopbackHost(host) || options.plainHttp.includes(host)),
-    mirrors: hosts.mirrors,
-    foreignUrls: options.foreignUrls ?? false,
-    tls: (host) => (ca === undefined ? hosts.tls(host) : { ca, ...hosts.tls(host) }),
-  };
+/** How registries are reached. */
+export async function clientOptions(
+  { hostsDir, plainHttp, foreignUrls = false }: GlobalOptions,
+  { signal }: CallOptions,
+): Promise<RegistryClientOptions> {
+  return { ...(await configuredHosts({ directory: hostsDir, plainHttp, signal })), foreignUrls };
 }

@@ -1,8 +1,6 @@
-import { readFile } from "node:fs/promises";
-
 import { createImageManager, openSource } from "@lamella/image-store";
 import type { ImageManager, ImageStore, ManagerHooks, Quotas } from "@lamella/image-store";
-import { createRegistryClient, defaultCredentials, isLoopbackHost, readHostsDirectory } from "@lamella/oci-client";
+import { configuredHosts, createRegistryClient, defaultCredentials } from "@lamella/oci-client";
 import type { CallOptions } from "@lamella/refs";
 
 export interface BuildOptions {
@@ -21,15 +19,8 @@ export async function openImageManager(
   { concurrency, quotas, plainHttp = [], hostsDir }: BuildOptions,
   { hooks, environment, signal }: CallOptions & { hooks: ManagerHooks; environment: NodeJS.ProcessEnv },
 ): Promise<ImageManager> {
-  const hosts = hostsDir === undefined ? undefined : await readHostsDirectory(hostsDir, { signal });
-  const { SSL_CERT_FILE: bundle } = environment;
-  const ca = bundle ? await readFile(bundle, "utf8") : undefined;
-  const client = createRegistryClient({
-    plainHttp: (host) => hosts?.isPlainHttp(host) ?? (isLoopbackHost(host) || plainHttp.includes(host)),
-    mirrors: (host) => hosts?.mirrors(host) ?? [],
-    tls: (host) => (ca === undefined ? hosts?.tls(host) : { ca, ...hosts?.tls(host) }),
-    credentials: defaultCredentials(environment),
-  });
+  const hosts = await configuredHosts({ directory: hostsDir, plainHttp, env: environment, signal });
+  const client = createRegistryClient({ ...hosts, credentials: defaultCredentials(environment) });
   try {
     const sources = (name: string, call: CallOptions) => openSource(name, client, call);
     const manager = await createImageManager(store, { sources, concurrency, quotas, hooks, signal });

@@ -12,6 +12,7 @@ export {
   type CredentialStoreOptions,
   storeCredential,
 } from "./credential-store.js";
+export { configuredHosts, type ConfiguredHostsOptions } from "./configured-hosts.js";
 export {
   defaultCredentials,
   defaultCredentialsPath,
