@@ -6,10 +6,10 @@ import { missing } from "@lamella/oracles";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { startLamellad } from "./daemon-process.js";
+import type { DaemonProcess } from "./daemon-process.js";
 import { axeVerdict, launchBrowser, openPage, overflow, PHONE, WIDE } from "./page-browser.js";
 import type { OpenOptions, WatchedPage } from "./page-browser.js";
-import { startPageDaemon } from "./page-daemon.js";
-import type { PageDaemon } from "./page-daemon.js";
 import { startFixedDaemon } from "./page-fixed-daemon.js";
 import type { FixedDaemon } from "./page-fixed-daemon.js";
 import {
@@ -118,13 +118,13 @@ const reason = missing(["chromium"]);
 
 describe.skipIf(reason !== undefined)(`the page's views ${reason ?? ""}`, () => {
   let root = "";
-  let shipped: PageDaemon;
+  let shipped: DaemonProcess;
   let fixed: FixedDaemon;
   let browser: Browser;
 
   beforeAll(async () => {
     root = mkdtempSync(join(tmpdir(), "lamella-page-views-"));
-    shipped = await startPageDaemon(root, "--no-token");
+    shipped = await startLamellad({ root });
     fixed = await startFixedDaemon({ pageUrl: shipped.url, port: PICTURES === undefined ? 0 : PICTURED_PORT });
     browser = await launchBrowser();
   });

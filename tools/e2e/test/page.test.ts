@@ -6,8 +6,8 @@ import { missing } from "@lamella/oracles";
 import type { Browser, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { startLamellad } from "./daemon-process.js";
 import { axeVerdict, launchBrowser, openPage } from "./page-browser.js";
-import { startPageDaemon } from "./page-daemon.js";
 import { HOSTILE } from "./page-fixed-state.js";
 import { startSlowRegistry } from "./page-registry.js";
 import type { SlowRegistry } from "./page-registry.js";
@@ -36,7 +36,7 @@ describe.skipIf(reason !== undefined)(`the page ${reason ?? ""}`, () => {
   const newStore = (): string => join(work, `store-${stores++}`);
 
   it("creates an image, shows how far it is, what its layers do, and deletes it with all its bytes", async () => {
-    await using daemon = await startPageDaemon(newStore(), "--no-token");
+    await using daemon = await startLamellad({ root: newStore() });
     await using tab = await openPage(browser, { url: daemon.url });
     const { page } = tab;
     await page.getByText("There are no images yet.").waitFor();
@@ -94,7 +94,7 @@ describe.skipIf(reason !== undefined)(`the page ${reason ?? ""}`, () => {
   });
 
   it("can be used by the keyboard alone", async () => {
-    await using daemon = await startPageDaemon(newStore(), "--no-token");
+    await using daemon = await startLamellad({ root: newStore() });
     await using tab = await openPage(browser, { url: daemon.url });
     const { page } = tab;
     const press = async (...keys: string[]): Promise<void> => {
@@ -154,7 +154,7 @@ describe.skipIf(reason !== undefined)(`the page ${reason ?? ""}`, () => {
   });
 
   it("cancels a build, and asks for it again", async () => {
-    await using daemon = await startPageDaemon(newStore(), "--no-token");
+    await using daemon = await startLamellad({ root: newStore() });
     await using tab = await openPage(browser, { url: daemon.url });
     const { page } = tab;
     using held = registry.hold();
@@ -173,7 +173,7 @@ describe.skipIf(reason !== undefined)(`the page ${reason ?? ""}`, () => {
   });
 
   it("says what could not be done where it was asked for", async () => {
-    await using daemon = await startPageDaemon(newStore(), "--no-token");
+    await using daemon = await startLamellad({ root: newStore() });
     // a browser writes an error for each answer that is one
     await using tab = await openPage(browser, { url: daemon.url, expected: /status of (400|404|422|502)/ });
     const { page } = tab;
@@ -190,7 +190,7 @@ describe.skipIf(reason !== undefined)(`the page ${reason ?? ""}`, () => {
   it("asks for the token, keeps it while the tab is open, and never shows it", async () => {
     const file = join(work, "token");
     writeFileSync(file, `${TOKEN}\n`, { mode: 0o600 });
-    await using daemon = await startPageDaemon(newStore(), "--token-file", file);
+    await using daemon = await startLamellad({ root: newStore(), flags: ["--token-file", file] });
     await using tab = await openPage(browser, { url: daemon.url, expected: /status of 401/ });
     const { page } = tab;
     const dialog = page.getByRole("dialog", { name: "This daemon asks for its token" });
