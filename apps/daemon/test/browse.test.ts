@@ -7,8 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { addBrowseRoutes } from "../src/api/browse.js";
 import type { z } from "@hono/zod-openapi";
 import type { Files, Layers } from "../src/api/schemas.js";
+import type { TarEntry } from "./sample-images.js";
 import { leasesOf, pushImage, serveStore, symlink } from "./store-fixture.js";
-import type { ServedStore, TarEntry } from "./store-fixture.js";
+import type { ServedStore } from "./store-fixture.js";
 
 type FilesDocument = z.infer<typeof Files>;
 

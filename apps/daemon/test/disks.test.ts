@@ -12,7 +12,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { addDiskRoutes } from "../src/api/disks.js";
 import { startHttpServer } from "../src/http-server.js";
 import { ANY_PORT } from "./fixture.js";
-import { leasesOf, PLATFORM, pushImage, serveStore } from "./store-fixture.js";
+import { PLATFORM } from "./sample-images.js";
+import { leasesOf, pushImage, serveStore } from "./store-fixture.js";
 import type { ServedStore } from "./store-fixture.js";
 
 const NOBODY = "0".repeat(64);

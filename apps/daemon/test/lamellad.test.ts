@@ -31,7 +31,8 @@ async function run(args: readonly string[], env: Record<string, string> = {}): P
 /** Until the line that says that it listens. */
 async function start(args: readonly string[], bundle = BUNDLE): Promise<{ child: ChildProcess; listening: string }> {
   const child = spawn(process.execPath, [bundle, ...args], { stdio: ["ignore", "pipe", "inherit"] });
-  const [line] = (await once(createInterface(child.stdout), "line")) as [string];
+  const ended = once(child, "exit").then(() => Promise.reject(new Error("lamellad ended before it listened")));
+  const [line] = (await Promise.race([once(createInterface(child.stdout), "line"), ended])) as [string];
   const { listening } = JSON.parse(line) as { listening: string };
   return { child, listening };
 }

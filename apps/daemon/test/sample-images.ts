@@ -1,6 +1,7 @@
 import { gzipSync } from "node:zlib";
 
 import { byteString, writeTar } from "@lamella/layer-format";
+import type { TarInput } from "@lamella/layer-format";
 import type { ImageStore } from "@lamella/image-store";
 import {
   digestOf,
@@ -28,7 +29,7 @@ export interface SampleImage {
 /** Puts an image into a store and gives its manifest. */
 export async function addImage(store: ImageStore, sample: SampleImage = {}): Promise<Descriptor> {
   const { layers = ["hello"], run = {}, docker = false, architecture = PLATFORM.architecture } = sample;
-  const tars = await Promise.all(layers.map((text, index) => tarOf(`file${index}`, text)));
+  const tars = await Promise.all(layers.map((text, index) => tarOf([{ path: byteString(`file${index}`), text }])));
   const rootfs = { type: "layers", diff_ids: tars.map((tar) => digestOf(tar)) };
   const descriptors: Descriptor[] = [];
   for (const tar of tars)
@@ -58,10 +59,17 @@ export async function add(store: ImageStore, mediaType: string, bytes: Uint8Arra
   return descriptor;
 }
 
-async function tarOf(path: string, text: string): Promise<Uint8Array> {
-  const bytes = new TextEncoder().encode(text);
-  const entry = {
-    path: byteString(path),
+export type TarEntry = Partial<TarInput> & { path: string; text?: string };
+
+export async function tarOf(entries: readonly TarEntry[]): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of writeTar(asyncly(entries.map(tarInput)))) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+function tarInput({ text, ...entry }: TarEntry): TarInput {
+  const bytes = new TextEncoder().encode(text ?? "");
+  return {
     kind: "file",
     mode: 0o644,
     uid: 0,
@@ -74,10 +82,8 @@ async function tarOf(path: string, text: string): Promise<Uint8Array> {
     deviceMajor: 0,
     deviceMinor: 0,
     contents: () => asyncly([bytes]),
-  } as const;
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of writeTar(asyncly([entry]))) chunks.push(chunk);
-  return Buffer.concat(chunks);
+    ...entry,
+  };
 }
 
 async function* asyncly<Item>(items: Iterable<Item>): AsyncGenerator<Item> {

@@ -3,8 +3,6 @@ import { gzipSync } from "node:zlib";
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { createImageManager, openImageStore } from "@lamella/image-store";
 import type { ImageManager, ImageStore, OpenImageSource } from "@lamella/image-store";
-import { writeTar } from "@lamella/layer-format";
-import type { TarInput } from "@lamella/layer-format";
 import { digestOf, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "@lamella/refs";
 import type { Descriptor } from "@lamella/refs";
 
@@ -16,10 +14,8 @@ import { createOpenImages } from "../src/open-images.js";
 import type { OpenImagesOptions } from "../src/open-images.js";
 import { lazySnapshots } from "../src/snapshots.js";
 import { temporaryDirectory } from "./fixture.js";
-
-export type TarEntry = Partial<TarInput> & { path: string; text?: string };
-
-export const PLATFORM = { os: "linux", architecture: "amd64" };
+import { add, addJson, PLATFORM, tarOf } from "./sample-images.js";
+import type { TarEntry } from "./sample-images.js";
 
 /** Puts an image into a store as a push does: blobs and a name, no layer archive. */
 export async function pushImage(
@@ -28,19 +24,12 @@ export async function pushImage(
   layers: readonly (readonly TarEntry[])[],
   history: readonly object[] = [],
 ): Promise<Descriptor> {
-  const push = async (mediaType: string, bytes: Uint8Array): Promise<Descriptor> => {
-    const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
-    await store.content.push(descriptor, asyncly([bytes]));
-    return descriptor;
-  };
-  const json = (mediaType: string, document: object): Promise<Descriptor> =>
-    push(mediaType, new TextEncoder().encode(JSON.stringify(document)));
   const tars = await Promise.all(layers.map(tarOf));
   const descriptors: Descriptor[] = [];
-  for (const tar of tars) descriptors.push(await push(OCI_LAYER_GZIP, gzipSync(tar)));
+  for (const tar of tars) descriptors.push(await add(store, OCI_LAYER_GZIP, gzipSync(tar)));
   const rootfs = { type: "layers", diff_ids: tars.map((tar) => digestOf(tar)) };
-  const config = await json(OCI_CONFIG, { ...PLATFORM, rootfs, history, config: {} });
-  const manifest = await json(OCI_MANIFEST, {
+  const config = await addJson(store, OCI_CONFIG, { ...PLATFORM, rootfs, history, config: {} });
+  const manifest = await addJson(store, OCI_MANIFEST, {
     schemaVersion: 2,
     mediaType: OCI_MANIFEST,
     config,
@@ -50,39 +39,8 @@ export async function pushImage(
   return manifest;
 }
 
-async function tarOf(entries: readonly TarEntry[]): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of writeTar(asyncly(entries.map(tarInput)))) chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
-
-function tarInput({ text, ...entry }: TarEntry): TarInput {
-  const bytes = new TextEncoder().encode(text ?? "");
-  return {
-    kind: "file",
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    mtimeSeconds: 0,
-    mtimeNanoseconds: 0,
-    xattrs: new Map(),
-    size: bytes.length,
-    linkTarget: "",
-    deviceMajor: 0,
-    deviceMinor: 0,
-    async *contents() {
-      yield bytes;
-    },
-    ...entry,
-  };
-}
-
 export function symlink(path: string, linkTarget: string): TarEntry {
   return { path, kind: "symlink", mode: 0o777, linkTarget, size: linkTarget.length };
-}
-
-async function* asyncly<Item>(items: Iterable<Item>): AsyncGenerator<Item> {
-  yield* items;
 }
 
 export interface ServedStore extends AsyncDisposable {

@@ -19,22 +19,5 @@ export type Usage = z.infer<typeof schemas.Usage>;
 export type GarbageReport = z.infer<typeof schemas.GarbageReport>;
 export type CheckReport = z.infer<typeof schemas.CheckReport>;
 export type Problem = z.infer<typeof schemas.Problem>;
-
-/** Of the event `layer`. */
-export interface LayerEvent {
-  readonly id: number;
-  readonly name: string;
-  readonly layer: string;
-  readonly state: "waiting" | "pulling" | "done";
-  readonly cached: boolean;
-  readonly done_bytes: number;
-  readonly total_bytes: number;
-}
-
-/** Of the event `disk`. */
-export interface DiskEvent {
-  readonly id: number;
-  readonly name: string;
-  readonly done_bytes: number;
-  readonly total_bytes: number;
-}
+export type LayerEvent = z.infer<typeof schemas.LayerEvent>;
+export type DiskEvent = z.infer<typeof schemas.DiskEvent>;

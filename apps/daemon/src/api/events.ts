@@ -11,6 +11,7 @@ import type { StreamEvent } from "./event-stream.js";
 import { hasEnded, imageDocument } from "./image-document.js";
 import { ImageName, selectionOf, WhichImage } from "./images.js";
 import { linkSignals } from "./linked-signal.js";
+import type { DiskEvent, LayerEvent } from "./schemas.js";
 
 const MAX_ID_LENGTH = 64;
 
@@ -148,14 +149,19 @@ async function streamEventOf(context: ApiContext, { id, event }: LoggedEvent, ca
   if (event.type === "status") return statusOf(context, id, await imageOf(context, event.build, call));
   const about = { id: event.id, name: event.name };
   if (event.type === "disk") {
-    return { id, event: "disk", data: { ...about, done_bytes: event.doneBytes, total_bytes: event.totalBytes } };
+    const data: z.infer<typeof DiskEvent> = { ...about, done_bytes: event.doneBytes, total_bytes: event.totalBytes };
+    return { id, event: "disk", data };
   }
   const { layer, state, cached, doneBytes, totalBytes } = event.progress;
-  return {
-    id,
-    event: "layer",
-    data: { ...about, layer, state, cached, done_bytes: doneBytes, total_bytes: totalBytes },
+  const data: z.infer<typeof LayerEvent> = {
+    ...about,
+    layer,
+    state,
+    cached,
+    done_bytes: doneBytes,
+    total_bytes: totalBytes,
   };
+  return { id, event: "layer", data };
 }
 
 /** A build as it was then, with what it has made if that is still so. */

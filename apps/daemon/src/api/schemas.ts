@@ -79,6 +79,20 @@ export const Progress = z
   })
   .openapi("Progress", { description: "Of the layers while pulling, of the disk while converting" });
 
+/** Data of the event `layer`. */
+export const LayerEvent = z.object({
+  id: z.number().int().describe("Of the build, as in Image"),
+  name: z.string(),
+  layer: digest,
+  state: z.enum(["waiting", "pulling", "done"]),
+  cached: z.boolean(),
+  done_bytes: bytes,
+  total_bytes: bytes,
+});
+
+/** Data of the event `disk`. */
+export const DiskEvent = z.object({ id: z.number().int(), name: z.string(), done_bytes: bytes, total_bytes: bytes });
+
 export const Image = z
   .object({
     id: z.number().int().describe("Of the build; it stays the same when a failed one is asked for again"),

@@ -7,6 +7,7 @@ import { createStoreUsage } from "../store-usage.js";
 import { jsonAnswer, jsonBody, PROBLEM } from "./answers.js";
 import type { ApiContext } from "./context.js";
 import { hasEnded, imageDocument } from "./image-document.js";
+import { linkSignals } from "./linked-signal.js";
 import { Check, CheckReport, CollectGarbage, GarbageReport, Queue, Usage } from "./schemas.js";
 
 const MAX_FINDINGS = 1000;
@@ -44,7 +45,6 @@ const checkRoute = createRoute({
 /** The store as a whole. */
 export function addStoreRoutes(api: OpenAPIHono, { store, manager, events, stopping }: ApiContext): void {
   const usage = createStoreUsage(store, stopping);
-  const untilGone = (request: Request): AbortSignal => AbortSignal.any([request.signal, stopping]);
 
   api.openapi(usageRoute, async (c) => c.json(await usage.read({ signal: c.req.raw.signal }), 200));
 
@@ -59,7 +59,8 @@ export function addStoreRoutes(api: OpenAPIHono, { store, manager, events, stopp
   api.openapi(gcRoute, async (c) => {
     const { dry_run: dryRun, grace_seconds: grace } = c.req.valid("json");
     const graceMs = grace === undefined ? undefined : grace * MS;
-    const signal = untilGone(c.req.raw);
+    using until = linkSignals(c.req.raw.signal, stopping);
+    const { signal } = until;
     try {
       await using snapshotter = await openSnapshotsThere(store.directory, { signal });
       return c.json(reportDocument(await store.gc({ dryRun, graceMs, snapshotter, signal })), 200);
@@ -72,8 +73,9 @@ export function addStoreRoutes(api: OpenAPIHono, { store, manager, events, stopp
     const { repair } = c.req.valid("json");
     const findings: z.infer<typeof CheckReport>["findings"] = [];
     let omitted = 0;
+    using until = linkSignals(c.req.raw.signal, stopping);
     try {
-      for await (const finding of store.check({ repair, signal: untilGone(c.req.raw) })) {
+      for await (const finding of store.check({ repair, signal: until.signal })) {
         if (findings.length < MAX_FINDINGS) findings.push({ ...finding, repair: finding.repair ?? null });
         else omitted++;
       }
