@@ -1,6 +1,6 @@
 /**
- * `npm run bench disks [IMAGE…]`: disks of a pulled image, and of the same image unpacked, against mke2fs and mkfs.erofs of the unpacked image. Unpacking
- * and pulling are not counted; every disk is synced before its time ends, and the start of Node is in ours. In turn in one run, on one fresh
+ * `npm run bench disks [IMAGE…]`: disks of a pulled image, and of the same image unpacked, against mke2fs and mkfs.erofs of the unpacked image. Unpacking and pulling
+ * are not counted; every disk is synced before its time ends, and the start of Node is in ours. In turn in one run; all that is read and written lies on one fresh,
  * journaled file system. Nothing here decides a test.
  */
 import { execFileSync } from "node:child_process";
@@ -79,7 +79,10 @@ export async function benchDisks(images) {
       for (const image of images) {
         const reference = `${registry.address}/${image}:latest`;
         execFileSync(process.execPath, [LAMELLA, "pull", "-q", "--root", root, reference]);
-        await withUnpackedTree({ layout: layouts.layout(image), tag: "latest", by: "umoci" }, async (tree) => {
+        await withUnpackedTree({ layout: layouts.layout(image), tag: "latest", by: "umoci" }, async (unpacked) => {
+          // what both sides read lies on the same file system
+          const tree = join(place, image);
+          execFileSync("cp", ["-a", unpacked, tree]);
           const file = join(work, "disk");
           const disk = (source, ...options) => [...lamella, source, "-o", file, ...options];
           const synced = (...command) => ["sh", "-c", '"$@" && sync "$0"', file, ...command];
