@@ -55,7 +55,7 @@ const createImageRoute = createRoute({
   operationId: "createImage",
   summary: "Asks for the disk of an image",
   description:
-    "What is there, and what is being built, is not built again; what has failed or was cancelled is. A request that is sent again under the same `Idempotency-Key` within a day is answered as it was.",
+    "What is there, and what is being built, is not built again; what has failed or was cancelled is. A request that is sent again under the same `Idempotency-Key` within a day, to the same run of the daemon, is answered as it was.",
   request: {
     query: Wait,
     headers: z.object({ "idempotency-key": z.string().min(1).max(MAX_KEY_LENGTH).optional() }),
