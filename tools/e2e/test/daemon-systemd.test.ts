@@ -11,6 +11,8 @@ import type { SystemdMachine } from "./systemd-machine.js";
 
 const PACKAGE = join(import.meta.dirname, "../../../apps/daemon");
 const SOCKET = "/run/lamella/lamellad.sock";
+/** Of an answer, for which a build may be waited for. */
+const MAX_SECONDS = "90";
 const RESTARTED_WITHIN_MS = 60_000;
 
 const reason = missing([...systemdNeeds, "curl", "nbdinfo"]) ?? missingForFixtures();
@@ -30,7 +32,16 @@ describe.skipIf(reason !== undefined)(`lamellad under systemd (${reason ?? "in a
     const socket = ["--unix-socket", machine.path(SOCKET)];
     const { output } = await runCommand(
       "curl",
-      ["--silent", "--show-error", "--fail-with-body", ...socket, ...parameters, `http://localhost${path}`],
+      [
+        "--silent",
+        "--show-error",
+        "--fail-with-body",
+        "--max-time",
+        MAX_SECONDS,
+        ...socket,
+        ...parameters,
+        `http://localhost${path}`,
+      ],
       { accept: [0] },
     );
     return output;
