@@ -115,7 +115,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const answer = new Promise<Answer>((resolve) => (begin = resolve));
     for (const address of options.listen) {
       const fetch: Answer = async (request, bound) => (await answer)(request, bound);
-      servers.push(await startHttpServer({ fetch, address, tls: options.tls, connections }));
+      servers.push(await startHttpServer({ fetch, address, tls: options.tls, connections, onError }));
     }
     const access = await accessOf(servers, options);
     for (const { url, bound } of servers) {

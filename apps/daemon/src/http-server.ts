@@ -6,7 +6,10 @@ import { connect, isIPv6 } from "node:net";
 import { dirname } from "node:path";
 
 import { getRequestListener } from "@hono/node-server";
+import type { HttpBindings } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 
+import { createByteBodySender } from "./byte-body.js";
 import { createConnectionLimit } from "./connection-limit.js";
 import type { ConnectionLimit } from "./connection-limit.js";
 import { DaemonError } from "./errors.js";
@@ -33,6 +36,8 @@ export interface HttpServerOptions {
   readonly tls?: TlsPair | undefined;
   /** Shared by servers that count together. */
   readonly connections?: ConnectionLimit;
+  /** Is told of bodies that fail while they are sent; their clients see the connection end too early. */
+  readonly onError?: (error: unknown) => void;
   /** How long headers may take to come, and the body of a request that is no upload. */
   readonly patienceMs?: number;
 }
@@ -66,9 +71,17 @@ export interface HttpServer {
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { fetch, address, tls, connections = createConnectionLimit(MAX_CONNECTIONS) } = options;
-  const { patienceMs = PATIENCE_MS } = options;
+  const { onError = () => {}, patienceMs = PATIENCE_MS } = options;
   let bound: Bound = { kind: address.kind === "tcp" ? "tcp" : "unix", host: "" };
-  const answer = getRequestListener((request) => fetch(request, bound), { overrideGlobalObjects: false });
+  const sendByteBody = createByteBodySender(onError);
+  const respond = async (request: Request, { outgoing }: HttpBindings): Promise<Response> => {
+    const response = await fetch(request, bound);
+    return (await sendByteBody(response, outgoing)) ? RESPONSE_ALREADY_SENT : response;
+  };
+  // HTTP/2 is not spoken
+  const answer = getRequestListener((request, env) => respond(request, env as HttpBindings), {
+    overrideGlobalObjects: false,
+  });
   const secret = address.kind === "unix" ? undefined : tls;
   const server = createAnyServer(patienceMs, secret);
   connections.watch(server);

@@ -7,6 +7,8 @@ import { createUploadSessions, RegistryError } from "@lamella/registry";
 import type { BlobStorage, ManifestStorage, Page, RegistryStorage, UploadSink } from "@lamella/registry";
 import PQueue from "p-queue";
 
+import { streamBlob } from "./blob-stream.js";
+
 /** Disposing of it discards the uploads that have not ended. The store is left as it is. */
 export interface StoreRegistryStorage extends RegistryStorage, AsyncDisposable {}
 
@@ -41,22 +43,9 @@ function storeBlobs(store: ContentStore): BlobStorage {
   return {
     // a client that is told of a blob does not send it, and names it in a manifest soon
     stat: (_, digest, call) => store.touch(digest, call),
-    read: (_, digest, { offset, length, signal }) => inTurn(store.readRange(digest, offset, length, { signal }), reads),
+    read: (_, digest, range) => streamBlob({ ...range, content: store, digest, turns: reads }),
     mount: async (_, digest, { signal }) => (await store.touch(digest, { signal })) !== undefined,
   };
-}
-
-async function* inTurn(chunks: AsyncIterable<Uint8Array>, turns: PQueue): AsyncGenerator<Uint8Array> {
-  const source = chunks[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const next = await turns.add(() => source.next());
-      if (next === undefined || next.done === true) return;
-      yield next.value;
-    }
-  } finally {
-    await source.return?.();
-  }
 }
 
 async function openSink(store: ContentStore): Promise<UploadSink> {

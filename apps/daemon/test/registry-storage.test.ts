@@ -1,4 +1,8 @@
-import { readdir, readFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { readdir, readFile, readlink, truncate } from "node:fs/promises";
+import { get } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
 
 import { ImageStoreError, openImageStore } from "@lamella/image-store";
@@ -10,6 +14,7 @@ import { describe, expect, it } from "vitest";
 import { storeRegistryStorage } from "../src/registry-storage.js";
 import type { StoreRegistryStorage } from "../src/registry-storage.js";
 import { ask, runDaemon, temporaryDirectory } from "./fixture.js";
+import type { RunningDaemon } from "./fixture.js";
 
 interface Opened extends AsyncDisposable {
   readonly store: ImageStore;
@@ -133,7 +138,75 @@ describe("storeRegistryStorage()", () => {
   });
 });
 
+/** A blob that was pushed to a daemon, and where it answers for it. */
+async function pushBlob({ daemon }: RunningDaemon, bytes: Uint8Array): Promise<{ url: string; digest: Digest }> {
+  const digest = digestOf(bytes);
+  const uploads = `${daemon.url}/v2/app/blobs/uploads/`;
+  expect((await fetch(`${uploads}?digest=${digest}`, { method: "POST", body: bytes })).status).toBe(201);
+  return { url: `${daemon.url}/v2/app/blobs/${digest}`, digest };
+}
+
+async function openTimes(path: string): Promise<number> {
+  const links = (await readdir("/proc/self/fd")).map((name) => readlink(`/proc/self/fd/${name}`).catch(() => ""));
+  return (await Promise.all(links)).filter((link) => link === path).length;
+}
+
+async function beginGet(url: string): Promise<IncomingMessage> {
+  const sent = get(url, { agent: false });
+  sent.on("error", () => {});
+  const [response] = (await once(sent, "response")) as [IncomingMessage];
+  return response.pause();
+}
+
 describe("lamellad's registry", () => {
+  it("sends blobs whole and in parts, byte for byte", async () => {
+    await using running = await runDaemon();
+    const bytes = randomBytes((3 << 20) + 4321);
+    const { url } = await pushBlob(running, bytes);
+    const ranges: Record<string, [number, number]> = {
+      "": [0, bytes.length],
+      "bytes=0-0": [0, 1],
+      "bytes=1000-1999999": [1000, 2_000_000],
+      "bytes=524288-1048575": [512 << 10, 1 << 20],
+      "bytes=3145728-": [3 << 20, bytes.length],
+      "bytes=-4322": [bytes.length - 4322, bytes.length],
+    };
+    for (const [range, [start, end]] of Object.entries(ranges)) {
+      const response = await fetch(url, { headers: range === "" ? {} : { Range: range } });
+      expect(response.headers.get("Content-Length")).toBe(`${end - start}`);
+      const got = Buffer.from(await response.arrayBuffer());
+      expect([range, got.equals(bytes.subarray(start, end))]).toEqual([range, true]);
+    }
+    const head = await fetch(url, { method: "HEAD" });
+    expect([head.headers.get("Content-Length"), await head.text()]).toEqual([`${bytes.length}`, ""]);
+    expect(running.errors).toEqual([]);
+  });
+
+  it("closes the blob of a client that leaves half way", async () => {
+    await using running = await runDaemon();
+    const { url, digest } = await pushBlob(running, Buffer.alloc(24 << 20));
+    const path = join(running.root, "blobs", digest.replace(":", "/"));
+    const response = await beginGet(url);
+    await expect.poll(() => openTimes(path)).toBe(1);
+    response.destroy();
+    await expect.poll(() => openTimes(path)).toBe(0);
+    expect(running.errors).toEqual([]);
+  });
+
+  it("cuts the connection where a blob turns out to be short, and says why in its log", async () => {
+    await using running = await runDaemon();
+    const { url, digest } = await pushBlob(running, Buffer.alloc(24 << 20));
+    const path = join(running.root, "blobs", digest.replace(":", "/"));
+    const response = await beginGet(url);
+    await truncate(path, 1 << 20);
+    const reading = (async () => {
+      for await (const _ of response);
+    })();
+    await expect(reading).rejects.toMatchObject({ code: "ECONNRESET" });
+    expect(running.errors).toEqual([expect.objectContaining({ code: "store_invalid" })]);
+    await expect.poll(() => openTimes(path)).toBe(0);
+  });
+
   it("leaves nothing outside of its store and of the names that it gave, whatever the paths are", async () => {
     await using running = await runDaemon();
     const { hostname, port } = new URL(running.daemon.url);

@@ -1,6 +1,4 @@
-import { constants } from "node:fs";
-import { lutimes, mkdir, open, readdir, rm } from "node:fs/promises";
-import type { FileHandle } from "node:fs/promises";
+import { lutimes, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { digestAlgorithm, digestHex, verifyContent } from "@lamella/refs";
@@ -12,6 +10,8 @@ import { fileChunks } from "./file-chunks.js";
 import { createIngest } from "./ingest.js";
 import type { Ingest } from "./ingest.js";
 import { makeLayoutFile } from "./layout-index.js";
+import { openBlobFile, openBlobOf } from "./open-blob.js";
+import type { BlobFile, OpenBlob } from "./open-blob.js";
 
 /**
  * The blobs of a store, as an OCI image layout has them (image-spec, image-layout.md).
@@ -32,6 +32,8 @@ export interface ContentStore extends Fetcher, Pusher {
   touch(digest: Digest, options?: CallOptions): Promise<number | undefined>;
   /** Bytes of a blob, not verified; throws `not_found`. */
   readRange(digest: Digest, offset: number, length: number, options?: CallOptions): AsyncIterable<Uint8Array>;
+  /** Opens a blob for whoever brings the buffers; throws `not_found`. Removing the blob takes nothing from those who have it open. */
+  open(digest: Digest, options?: CallOptions): Promise<OpenBlob>;
   /** Every blob, in no order. */
   blobs(options?: CallOptions): AsyncIterable<Digest>;
   /**
@@ -53,6 +55,13 @@ export async function openContentStore(directory: string, options: CallOptions =
   await makeLayoutFile(directory);
   const blobPath = (digest: Digest): string => join(blobDirectory, digestAlgorithm(digest), digestHex(digest));
 
+  async function openFile(digest: Digest, call: CallOptions): Promise<BlobFile> {
+    call.signal?.throwIfAborted();
+    const file = await openBlobFile(blobPath(digest));
+    if (file === undefined) throw new ImageStoreError("not_found", `cannot read blob ${digest}: not in the store`);
+    return file;
+  }
+
   const store: ContentStore = {
     directory,
     blobPath,
@@ -60,7 +69,7 @@ export async function openContentStore(directory: string, options: CallOptions =
 
     async stat(digest, call = {}) {
       call.signal?.throwIfAborted();
-      const blob = await openBlob(blobPath(digest));
+      const blob = await openBlobFile(blobPath(digest));
       if (blob === undefined) return undefined;
       await blob.handle.close();
       return blob.size;
@@ -84,9 +93,7 @@ export async function openContentStore(directory: string, options: CallOptions =
     },
 
     async *readRange(digest, offset, length, call = {}) {
-      call.signal?.throwIfAborted();
-      const blob = await openBlob(blobPath(digest));
-      if (blob === undefined) throw new ImageStoreError("not_found", `cannot read blob ${digest}: not in the store`);
+      const blob = await openFile(digest, call);
       try {
         const end = Math.min(blob.size, offset + length);
         yield* fileChunks(blob.handle, { start: offset, end, what: `blob ${digest}`, ...call });
@@ -94,6 +101,8 @@ export async function openContentStore(directory: string, options: CallOptions =
         await blob.handle.close();
       }
     },
+
+    open: async (digest, call = {}) => openBlobOf(await openFile(digest, call), `blob ${digest}`),
 
     async *blobs(call = {}) {
       for (const algorithm of ["sha256", "sha384", "sha512"] as const) {
@@ -116,23 +125,6 @@ export async function openContentStore(directory: string, options: CallOptions =
     remove: (digest) => rm(blobPath(digest), { force: true }),
   };
   return store;
-}
-
-/** A blob is a regular file: what somebody put there as a link or a pipe is refused, and opening it never waits. */
-async function openBlob(path: string): Promise<{ handle: FileHandle; size: number } | undefined> {
-  let handle: FileHandle;
-  try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    if (isErrno(error, "ELOOP"))
-      throw new ImageStoreError("store_invalid", `cannot open blob ${path}: not a regular file`);
-    throw error;
-  }
-  const stat = await handle.stat();
-  if (stat.isFile()) return { handle, size: stat.size };
-  await handle.close();
-  throw new ImageStoreError("store_invalid", `cannot open blob ${path}: not a regular file`);
 }
 
 async function listDirectory(path: string): Promise<string[]> {

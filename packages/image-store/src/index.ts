@@ -6,6 +6,7 @@ export { readImage } from "./image.js";
 export type { Image, ImageLayer } from "./image.js";
 export type { Ingest } from "./ingest.js";
 export type { LayerProgress, OnProgress } from "./progress.js";
+export type { OpenBlob } from "./open-blob.js";
 export { layerDirectory, pullImage } from "./pull.js";
 export type { PullOptions } from "./pull.js";
 export { openDestination, openSource } from "./image-location.js";

@@ -102,6 +102,31 @@ describe("the content store", () => {
     expect(await text(store.readRange(hello.digest, 4, 100))).toBe("o");
   });
 
+  it("reads an open blob into buffers that it is given, from anywhere, also when it was removed", async () => {
+    await store.push(hello, chunks(HELLO));
+    await using blob = await store.open(hello.digest);
+    expect(blob.sizeBytes).toBe(5);
+    await store.remove(hello.digest);
+    const target = new Uint8Array(3).fill(0x2e);
+    const readAt = async (position: number): Promise<[number, string]> => [
+      await blob.read(target, position),
+      Buffer.from(target).toString(),
+    ];
+    expect(await readAt(1)).toEqual([3, "ell"]);
+    expect(await readAt(4)).toEqual([1, "oll"]);
+    expect(await readAt(5)).toEqual([0, "oll"]);
+    expect(await readAt(50)).toEqual([0, "oll"]);
+    expect(await readAt(0)).toEqual([3, "hel"]);
+  });
+
+  it("finds that a blob has shrunk since it was opened", async () => {
+    await store.push(hello, chunks(HELLO));
+    await using blob = await store.open(hello.digest);
+    writeFileSync(store.blobPath(hello.digest), "he");
+    expect(await blob.read(new Uint8Array(5), 0)).toBe(2);
+    await expect(blob.read(new Uint8Array(5), 2)).rejects.toMatchObject({ code: "store_invalid" });
+  });
+
   it("refuses a blob that is a symlink", async () => {
     mkdirSync(dirname(store.blobPath(hello.digest)), { recursive: true });
     symlinkSync("/etc/passwd", store.blobPath(hello.digest));
@@ -110,6 +135,7 @@ describe("the content store", () => {
 
   it("reports what it does not have", async () => {
     await expect(text(store.fetch(hello))).rejects.toMatchObject({ code: "not_found" });
+    await expect(store.open(hello.digest)).rejects.toMatchObject({ code: "not_found" });
   });
 
   it("lists and removes blobs, twice if asked", async () => {
@@ -135,6 +161,10 @@ describe("the content store", () => {
     await expect(store.push(hello, chunks(HELLO), { signal })).rejects.toThrow("enough");
     await expect(text(store.fetch(hello, { signal }))).rejects.toThrow("enough");
     await expect(store.stat(hello.digest, { signal })).rejects.toThrow("enough");
+    await expect(store.open(hello.digest, { signal })).rejects.toThrow("enough");
+    await store.push(hello, chunks(HELLO));
+    await using blob = await store.open(hello.digest);
+    await expect(blob.read(new Uint8Array(1), 0, { signal })).rejects.toThrow("enough");
     await expect(openContentStore(directory, { signal })).rejects.toThrow("enough");
   });
 });

@@ -86,8 +86,9 @@ export function joined(chunks: readonly Uint8Array[], size: number): Uint8Array<
   return whole;
 }
 
-/** A response's body that reads only as fast as it is read itself, and lets go of its source when it is cancelled. */
+/** A response's body that reads only as fast as it is read itself, and lets go of its source when it is cancelled. What is a stream already stays what it is. */
 export function streamOf(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  if (source instanceof ReadableStream) return source;
   const iterator = source[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>(
     {

@@ -29,6 +29,8 @@ export interface BlobStorage {
   /**
    * Bytes of a blob, not verified; the chunks are the reader's own. Nothing is opened before the first chunk is asked for,
    * and what is open is closed when the iteration ends or is left. Throws `blob_unknown`.
+   *
+   * A `ReadableStream` becomes the response's body as it is: one of bytes (`type: "bytes"`) can fill the buffers of whoever sends it.
    */
   read(repository: string, digest: Digest, range: BlobRange): AsyncIterable<Uint8Array>;
 

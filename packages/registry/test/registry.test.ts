@@ -93,6 +93,40 @@ describe("createRegistry()", () => {
     expect(left).toBe(true);
   });
 
+  it("gives a blob that is a stream of bytes as it is, to be read into the reader's buffers", async () => {
+    let left = false;
+    const registry = registryOver(({ blobs }) => ({
+      blobs: {
+        ...blobs,
+        stat: async () => 1000,
+        read: (_, __, { offset, length }) => {
+          let at = offset;
+          return new ReadableStream({
+            type: "bytes",
+            pull(controller) {
+              const view = controller.byobRequest?.view as Uint8Array;
+              const count = Math.min(view.length, offset + length - at);
+              view.fill(7, 0, count);
+              at += count;
+              controller.byobRequest?.respond(count);
+            },
+            cancel() {
+              left = true;
+            },
+          });
+        },
+      },
+    }));
+    const headers = { Range: "bytes=10-109" };
+    const response = await registry(request("GET", `/v2/a/blobs/${DIGEST}`, { headers }));
+    expect(response.headers.get("Content-Length")).toBe("100");
+    const reader = response.body?.getReader({ mode: "byob" });
+    expect((await reader?.read(new Uint8Array(60)))?.value).toEqual(new Uint8Array(60).fill(7));
+    expect((await reader?.read(new Uint8Array(60)))?.value).toEqual(new Uint8Array(40).fill(7));
+    await reader?.cancel();
+    expect(left).toBe(true);
+  });
+
   it("fails a response whose blob fails midway, rather than end it", async () => {
     const registry = registryOver(({ blobs }) => ({
       blobs: {

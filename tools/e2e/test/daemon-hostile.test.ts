@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { pushMade } from "./daemon-images.js";
+import { digestOf, pushMade } from "./daemon-images.js";
 import { peakDuring, startLamellad } from "./daemon-process.js";
 import type { DaemonProcess } from "./daemon-process.js";
 import { openSocket, sendRaw } from "./raw-http.js";
@@ -18,6 +18,10 @@ const SLOW_CONNECTIONS = 400;
 const IDLE_CONNECTIONS = 10_000;
 const IDLE_AT_ONCE = 100;
 const SLOW_UPLOADS_MS = 6000;
+/** As many buffers of a mebibyte would be too much memory; sockets take some of the blob, and none all of it. */
+const TAKING_NOTHING = 600;
+const BLOB_BYTES = 32 << 20;
+const TAKING_NOTHING_MS = 4000;
 /** Headers and bodies of the API have 15 seconds, which are looked at every 5. */
 const CUT_AFTER_MS = 25_000;
 /** `LAMELLA_DAEMON_SLOW_UPLOADS=1`: one test more. Uploads are given up after two minutes below 500 bytes a second. */
@@ -138,6 +142,25 @@ describe("lamellad, while others are served,", () => {
     const cut = await othersAreServed(`${IDLE_CONNECTIONS} idle connections`, attack());
     console.log(`${cut} of them were cut to make room`);
     expect(cut).toBeGreaterThan(IDLE_CONNECTIONS / 2);
+  });
+
+  it("bears clients that ask for a large blob and take nothing of it", async () => {
+    const blob = Buffer.alloc(BLOB_BYTES);
+    const path = `/v2/app/blobs/${digestOf(blob)}`;
+    const uploads = `${daemon.url}/v2/app/blobs/uploads/?digest=${digestOf(blob)}`;
+    expect((await fetch(uploads, { method: "POST", body: blob })).status).toBe(201);
+    const attack = async (): Promise<void> => {
+      const sockets = [];
+      for (let count = 0; count < TAKING_NOTHING; count++) {
+        const socket = await openSocket(daemon.port);
+        socket.pause();
+        socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
+        sockets.push(socket);
+      }
+      await sleep(TAKING_NOTHING_MS);
+      for (const socket of sockets) socket.destroy();
+    };
+    await othersAreServed(`${TAKING_NOTHING} clients that take nothing`, attack());
   });
 
   it("refuses what is too large, without taking it", async () => {
