@@ -104,7 +104,7 @@ export async function readStoredImage(
     .orderBy("disks.key")
     .execute();
   return Object.assign(
-    listedImage(
+    new LazyImage(
       row,
       tags.map(({ name }) => name),
     ),
@@ -208,29 +208,56 @@ export async function readImagePage(
   if (filter.platform !== undefined) query = query.where("images.platform", "=", formatPlatform(filter.platform));
   const rows = await query.execute();
   return {
-    images: rows.map((row) => listedImage(row, row.names?.split(BETWEEN_NAMES).toSorted() ?? [])),
+    images: rows.map((row) => new LazyImage(row, namesIn(row.names))),
     end: rows.length === PAGE_ROWS ? rows.at(-1) : undefined,
   };
 }
 
-/** Of many images few are looked at more closely, so their JSON is read when it is asked for. */
-function listedImage(row: ImageRow, names: readonly string[]): ListedImage {
+/**
+ * Of many images few are looked at more closely, so their JSON is read when it is asked for. What reads it is the same for all: getters in an
+ * object literal would be made anew for each.
+ */
+class LazyImage implements ListedImage {
+  declare readonly names: readonly string[];
+  declare readonly digest: Digest;
+  declare readonly manifestDigest: Digest;
+  declare readonly platform: Platform;
+  declare readonly config: RunConfig;
+  declare readonly created: string | undefined;
+  declare readonly sizeBytes: number;
+  declare readonly createdAt: Date;
+  readonly #row: ImageRow;
+
+  constructor(row: ImageRow, names: readonly string[]) {
+    this.#row = row;
+    this.names = names;
+    this.digest = row.root_digest;
+    this.manifestDigest = row.manifest_digest;
+    Object.defineProperty(this, "platform", LazyImage.#PLATFORM);
+    Object.defineProperty(this, "config", LazyImage.#CONFIG);
+    Object.defineProperty(this, "created", LazyImage.#CREATED);
+    this.sizeBytes = row.size_bytes;
+    this.createdAt = new Date(row.created_at);
+  }
+
+  static readonly #PLATFORM = own((image) => platformOf(image.#row));
+  static readonly #CONFIG = own((image) => configOf(image.#row).config);
+  static readonly #CREATED = own((image) => configOf(image.#row).created);
+}
+
+/** A property that each image has itself, so that copies and JSON of an image have it too. */
+function own(read: (image: LazyImage) => unknown): PropertyDescriptor {
   return {
-    names,
-    digest: row.root_digest,
-    manifestDigest: row.manifest_digest,
-    get platform() {
-      return platformOf(row);
+    enumerable: true,
+    get(this: LazyImage) {
+      return read(this);
     },
-    get config() {
-      return configOf(row).config;
-    },
-    get created() {
-      return configOf(row).created;
-    },
-    sizeBytes: row.size_bytes,
-    createdAt: new Date(row.created_at),
   };
+}
+
+function namesIn(joined: string | null): readonly string[] {
+  if (joined === null) return [];
+  return joined.includes(BETWEEN_NAMES) ? joined.split(BETWEEN_NAMES).toSorted() : [joined];
 }
 
 function configOf({ config }: ImageRow): KeptConfig {

@@ -119,6 +119,18 @@ describe("an image of the store", () => {
     expect(Date.now() - createdAt.getTime()).toBeLessThan(60_000);
   });
 
+  it("can be copied and told as JSON with all that is read of it late", async () => {
+    await pull(ALPINE);
+    const [image] = await list();
+    const { platform: os, config, created } = image!;
+    expect(os).toEqual(platform);
+    expect({ ...image }).toMatchObject({ platform, config, created, names: [ALPINE] });
+    expect(JSON.parse(JSON.stringify(image))).toMatchObject({ platform, names: [ALPINE], digest: image!.digest });
+    expect(Object.keys(image!)).toEqual(
+      expect.arrayContaining(["names", "digest", "platform", "config", "created", "createdAt"]),
+    );
+  });
+
   it("is there after the store was closed and opened", async () => {
     await pull(ALPINE);
     const before = await store.get(ALPINE);
