@@ -5,37 +5,49 @@ import { basename, dirname, extname, join, resolve } from "node:path";
 
 import { build } from "esbuild";
 
+import { writeMerged } from "./merged-chunks.mjs";
+
 /**
  * Bundles an app into one file that runs alone, or beside the `chunks` that its dynamic imports load. Called in the app's directory,
  * after its TypeScript was compiled to `dist/js`; `VERSION` in its source becomes the version of its package.
  *
  * @param {string} outfile
- * @param {{ splitting?: boolean, replacements?: Record<string, string> }} [options] `splitting`: what is imported dynamically goes
- * into files of its own; `replacements`: files that stand in for packages
+ * @param {{ splitting?: boolean, profiles?: string[], replacements?: Record<string, Replacement> }} [options] `splitting`: what is imported
+ * dynamically goes into files of its own; `profiles`: what is imported dynamically and shall find what it shares with others in few files;
+ * `replacements`: files that stand in for packages
+ * @typedef {string | { file: string, importer: RegExp }} Replacement `importer`: only what files with such paths import
  */
-export async function bundle(outfile, { splitting = false, replacements = {} } = {}) {
+export async function bundle(outfile, { splitting = false, profiles = [], replacements = {} } = {}) {
   const { version } = JSON.parse(readFileSync("package.json", "utf8"));
   // names change with their content
   rmSync(join(dirname(outfile), "chunks"), { recursive: true, force: true });
-  await build({
-    entryPoints: [{ in: "dist/js/main.js", out: basename(outfile, extname(outfile)) }],
+  const output = {
     outdir: dirname(outfile),
     outExtension: { ".js": extname(outfile) },
-    chunkNames: "chunks/[name]-[hash]",
-    splitting,
-    plugins: [replace(replacements), pastIndexes()],
     bundle: true,
     platform: "node",
     target: "node20.19",
     format: "esm",
     minifySyntax: true,
-    define: { VERSION: JSON.stringify(version) },
     legalComments: "eof",
     // some dependencies are CommonJS and call require()
     banner: {
       js: '#!/usr/bin/env node\nimport { createRequire as _createRequire } from "node:module";\nconst require = _createRequire(import.meta.url);',
     },
-  });
+  };
+  const whole = {
+    ...output,
+    entryPoints: [{ in: "dist/js/main.js", out: basename(outfile, extname(outfile)) }],
+    chunkNames: "chunks/[name]-[hash]",
+    splitting,
+    plugins: [replace(replacements), pastIndexes()],
+    define: { VERSION: JSON.stringify(version) },
+  };
+  if (profiles.length === 0) await build(whole);
+  else {
+    const made = await build({ ...whole, banner: {}, write: false, metafile: true });
+    await writeMerged(made, output, { main: outfile, profiles });
+  }
   chmodSync(outfile, 0o755);
 }
 
@@ -44,9 +56,12 @@ function replace(replacements) {
   return {
     name: "replace",
     setup({ onResolve }) {
-      onResolve({ filter: /^[^./]/ }, ({ path }) =>
-        Object.hasOwn(replacements, path) ? { path: replacements[path] } : undefined,
-      );
+      onResolve({ filter: /^[^./]/ }, ({ path, importer: from }) => {
+        if (!Object.hasOwn(replacements, path)) return undefined;
+        const { [path]: replacement } = replacements;
+        const { file, importer } = typeof replacement === "string" ? { file: replacement } : replacement;
+        return importer === undefined || importer.test(from) ? { path: file } : undefined;
+      });
     },
   };
 }

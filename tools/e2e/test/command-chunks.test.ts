@@ -4,7 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 
 const CLI = join(import.meta.dirname, "../../../apps/cli/dist/lamella.mjs");
-const STATIC_IMPORT = /^(?:import|export)\b[^;"]*"(\.[^"]+)";/gm;
+const STATIC_IMPORT = /\b(?:import|from)\s*"(\.[^"]+)"/g;
 
 /** All that Node reads of the bundle to run a command, the bundle's own file aside. */
 function chunksOf(command: string): Map<string, string> {
@@ -38,5 +38,9 @@ describe("a command of the bundle", () => {
       expect(tag, source).not.toContain(name);
     }
     expect(images).toContain("lamella.db");
+  });
+
+  it.each(["images", "disk", "digest"])("%s finds what it needs in few files", (command) => {
+    expect(chunksOf(command).size).toBeLessThan(10);
   });
 });
