@@ -5,7 +5,7 @@ import type { CallOptions } from "@lamella/refs";
 import type { Environment } from "./credentials-default.js";
 import { isLoopbackHost } from "./host.js";
 import { readHostsDirectory } from "./hosts-directory.js";
-import type { RegistryClientOptions } from "./http-client.js";
+import type { HostsOptions } from "./hosts-directory.js";
 
 export interface ConfiguredHostsOptions extends CallOptions {
   /** As containerd's `certs.d`, see `readHostsDirectory`. */
@@ -16,13 +16,16 @@ export interface ConfiguredHostsOptions extends CallOptions {
   env?: Environment | undefined;
 }
 
+/** Of the options of `createRegistryClient`. */
+export interface ConfiguredHosts extends Pick<HostsOptions, "mirrors" | "tls"> {
+  plainHttp(host: string): boolean;
+}
+
 /**
  * How a client reaches registries, as a program's user has it configured: over plain HTTP or not, by which mirrors, with whose certificates.
  * @throws {OciClientError} `config_invalid` naming the file
  */
-export async function configuredHosts(
-  options: ConfiguredHostsOptions,
-): Promise<Required<Pick<RegistryClientOptions, "plainHttp" | "mirrors" | "tls">>> {
+export async function configuredHosts(options: ConfiguredHostsOptions): Promise<ConfiguredHosts> {
   const { directory, plainHttp, env = process.env, signal } = options;
   const hosts = directory === undefined ? undefined : await readHostsDirectory(directory, { signal });
   const { SSL_CERT_FILE: bundle } = env;

@@ -12,7 +12,7 @@ export {
   type CredentialStoreOptions,
   storeCredential,
 } from "./credential-store.js";
-export { configuredHosts, type ConfiguredHostsOptions } from "./configured-hosts.js";
+export { configuredHosts, type ConfiguredHosts, type ConfiguredHostsOptions } from "./configured-hosts.js";
 export {
   defaultCredentials,
   defaultCredentialsPath,
