@@ -22,14 +22,6 @@ try {
   }
   process.exitCode = status;
 }
-// all is done: what else is alive is not waited for, and not taken apart piece by piece
-await Promise.all([written(process.stdout), written(process.stderr)]);
-process.exit();
-
-/** Waits until the reader of a stream has all. */
-function written(stream: NodeJS.WriteStream): Promise<void> {
-  return new Promise((resolve) => stream.write("", () => resolve()));
-}
 
 function hintFor(status: number): string | undefined {
   switch (status) {
