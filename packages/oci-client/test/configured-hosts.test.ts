@@ -1,10 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { configuredHosts } from "../src/index.js";
+import { writeHost } from "./hosts-files.js";
 
 const NO_ENVIRONMENT = {};
 
@@ -15,12 +16,6 @@ describe("configuredHosts()", () => {
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 
-  function write(host: string, text: string, files: Record<string, string> = {}): void {
-    mkdirSync(join(directory, host));
-    writeFileSync(join(directory, host, "hosts.toml"), text);
-    for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, host, name), content);
-  }
-
   it("takes TLS for granted but on this machine, and where it is told otherwise", async () => {
     const { plainHttp, mirrors, tls } = await configuredHosts({ plainHttp: ["old.example"], env: NO_ENVIRONMENT });
     const asked = ["ghcr.io", "old.example", "localhost:5000", "127.0.0.1:5000"];
@@ -30,14 +25,14 @@ describe("configuredHosts()", () => {
   });
 
   it("believes the directory before all else", async () => {
-    write("localhost:5000", 'server = "https://localhost:5000"\n');
-    write("plain.example", 'server = "http://plain.example"\n');
+    writeHost(directory, "localhost:5000", 'server = "https://localhost:5000"\n');
+    writeHost(directory, "plain.example", 'server = "http://plain.example"\n');
     const { plainHttp } = await configuredHosts({ directory, plainHttp: ["localhost:5000"], env: NO_ENVIRONMENT });
     expect(["localhost:5000", "plain.example", "ghcr.io"].map(plainHttp)).toEqual([false, true, false]);
   });
 
   it("trusts the bundle of the environment for the hosts to which the directory gives no certificates", async () => {
-    write("a.example", '[host."https://a.example"]\n  ca = "ca.crt"\n', { "ca.crt": "OF A" });
+    writeHost(directory, "a.example", '[host."https://a.example"]\n  ca = "ca.crt"\n', { "ca.crt": "OF A" });
     const bundle = join(directory, "bundle.crt");
     writeFileSync(bundle, "OF ALL");
     const { tls } = await configuredHosts({ directory, plainHttp: [], env: { SSL_CERT_FILE: bundle } });

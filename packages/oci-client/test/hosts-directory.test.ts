@@ -1,10 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { readHostsDirectory } from "../src/index.js";
+import { writeHost } from "./hosts-files.js";
 
 describe("readHostsDirectory()", () => {
   let directory = "";
@@ -13,15 +14,9 @@ describe("readHostsDirectory()", () => {
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 
-  function write(host: string, text: string, files: Record<string, string> = {}): void {
-    mkdirSync(join(directory, host));
-    writeFileSync(join(directory, host, "hosts.toml"), text);
-    for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, host, name), content);
-  }
-
   it("gives each host its mirrors, and the default's to the others", async () => {
-    write("docker.io", '[host."https://mirror.example"]\n  capabilities = ["pull"]\n');
-    write("_default", '[host."http://127.0.0.1:5000"]\n');
+    writeHost(directory, "docker.io", '[host."https://mirror.example"]\n  capabilities = ["pull"]\n');
+    writeHost(directory, "_default", '[host."http://127.0.0.1:5000"]\n');
     const { mirrors } = await readHostsDirectory(directory);
     expect(mirrors("docker.io")).toEqual([{ url: "https://mirror.example", capabilities: ["pull"] }]);
     expect(mirrors("ghcr.io")).toEqual([{ url: "http://127.0.0.1:5000", capabilities: ["pull", "resolve"] }]);
@@ -29,7 +24,7 @@ describe("readHostsDirectory()", () => {
 
   it("reads the certificates that a file names, beside it", async () => {
     const text = '[host."https://a.example"]\n  ca = "ca.crt"\n  client = [["c.crt", "c.key"]]\n';
-    write("a.example", text, { "ca.crt": "CA", "c.crt": "CERT", "c.key": "KEY" });
+    writeHost(directory, "a.example", text, { "ca.crt": "CA", "c.crt": "CERT", "c.key": "KEY" });
     const { mirrors, tls } = await readHostsDirectory(directory);
     expect(tls("a.example")).toEqual({ ca: ["CA"], cert: "CERT", key: "KEY" });
     expect(tls("b.example")).toBeUndefined();
@@ -38,9 +33,9 @@ describe("readHostsDirectory()", () => {
   });
 
   it("tells how a host wants to be reached, by its server or its own table", async () => {
-    write("127.0.0.1:5000", 'server = "https://127.0.0.1:5000"\n');
-    write("a.example", '[host."http://a.example"]\n');
-    write("b.example", '[host."http://mirror.example"]\n');
+    writeHost(directory, "127.0.0.1:5000", 'server = "https://127.0.0.1:5000"\n');
+    writeHost(directory, "a.example", '[host."http://a.example"]\n');
+    writeHost(directory, "b.example", '[host."http://mirror.example"]\n');
     const { isPlainHttp } = await readHostsDirectory(directory);
     expect(["127.0.0.1:5000", "a.example", "b.example", "c.example"].map(isPlainHttp)).toEqual([
       false,
@@ -57,13 +52,13 @@ describe("readHostsDirectory()", () => {
   });
 
   it("names the file that it cannot read", async () => {
-    write("a.example", '[host."https://a.example"]\n  skip_verify = true\n');
+    writeHost(directory, "a.example", '[host."https://a.example"]\n  skip_verify = true\n');
     await expect(readHostsDirectory(directory)).rejects.toMatchObject({
       code: "config_invalid",
       message: expect.stringContaining(join(directory, "a.example", "hosts.toml")),
     });
     rmSync(join(directory, "a.example"), { recursive: true });
-    write("b.example", '[host."https://b.example"]\n  ca = "gone.crt"\n');
+    writeHost(directory, "b.example", '[host."https://b.example"]\n  ca = "gone.crt"\n');
     await expect(readHostsDirectory(directory)).rejects.toMatchObject({
       code: "config_invalid",
       message: expect.stringContaining("gone.crt"),
@@ -71,7 +66,7 @@ describe("readHostsDirectory()", () => {
   });
 
   it("stops when it is told to", async () => {
-    write("docker.io", "");
+    writeHost(directory, "docker.io", "");
     const signal = AbortSignal.abort(new Error("enough"));
     await expect(readHostsDirectory(directory, { signal })).rejects.toThrow("enough");
   });
