@@ -73,10 +73,15 @@ class Queries implements DatabaseConnection {
     this.#prepared.clear();
   }
 
-  #prepare(sql: string): Statement {
-    const statement = this.#prepared.get(sql) ?? this.#connection.prepare(sql);
+  #prepareNew(sql: string): Statement {
+    const statement = this.#connection.prepare(sql);
     // to make an object costs twice as much from outside of JavaScript as what it is made of
     statement.setReturnArrays(true);
+    return statement;
+  }
+
+  #prepare(sql: string): Statement {
+    const statement = this.#prepared.get(sql) ?? this.#prepareNew(sql);
     this.#prepared.delete(sql);
     this.#prepared.set(sql, statement);
     for (const oldest of this.#prepared.keys()) {
