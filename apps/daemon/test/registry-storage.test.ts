@@ -138,12 +138,12 @@ describe("storeRegistryStorage()", () => {
   });
 });
 
-/** A blob that was pushed to a daemon, and where it answers for it. */
-async function pushBlob({ daemon }: RunningDaemon, bytes: Uint8Array): Promise<{ url: string; digest: Digest }> {
+/** Pushes a blob to a daemon; gives where that answers for it, and keeps it. */
+async function pushBlob({ daemon, root }: RunningDaemon, bytes: Uint8Array): Promise<{ url: string; path: string }> {
   const digest = digestOf(bytes);
   const uploads = `${daemon.url}/v2/app/blobs/uploads/`;
   expect((await fetch(`${uploads}?digest=${digest}`, { method: "POST", body: bytes })).status).toBe(201);
-  return { url: `${daemon.url}/v2/app/blobs/${digest}`, digest };
+  return { url: `${daemon.url}/v2/app/blobs/${digest}`, path: join(root, "blobs", digest.replace(":", "/")) };
 }
 
 async function openTimes(path: string): Promise<number> {
@@ -184,8 +184,7 @@ describe("lamellad's registry", () => {
 
   it("closes the blob of a client that leaves half way", async () => {
     await using running = await runDaemon();
-    const { url, digest } = await pushBlob(running, Buffer.alloc(24 << 20));
-    const path = join(running.root, "blobs", digest.replace(":", "/"));
+    const { url, path } = await pushBlob(running, Buffer.alloc(24 << 20));
     const response = await beginGet(url);
     await expect.poll(() => openTimes(path)).toBe(1);
     response.destroy();
@@ -195,8 +194,7 @@ describe("lamellad's registry", () => {
 
   it("cuts the connection where a blob turns out to be short, and says why in its log", async () => {
     await using running = await runDaemon();
-    const { url, digest } = await pushBlob(running, Buffer.alloc(24 << 20));
-    const path = join(running.root, "blobs", digest.replace(":", "/"));
+    const { url, path } = await pushBlob(running, Buffer.alloc(24 << 20));
     const response = await beginGet(url);
     await truncate(path, 1 << 20);
     const reading = (async () => {
