@@ -1,6 +1,6 @@
 /**
  * `npm run bench [IMAGE…]`: whole commands on images. `npm run bench layers`: reading layers. `npm run bench merge`: merging them.
- * `npm run bench disks [IMAGE…]`: disks of pulled images. `npm run bench snapshots`: the diff of a snapshot.
+ * `npm run bench disks [--on-disk] [IMAGE…]`: disks of pulled images. `npm run bench snapshots`: the diff of a snapshot.
  * `npm run bench store`: a store of many images. `npm run bench fuse`: a mounted tree.
  * `npm run bench lazy`: the first file of an image that nobody pulled. `npm run bench daemon`: lamellad under load.
  * Numbers and ratios to peers in one run; nothing here decides a test.
@@ -24,5 +24,5 @@ else if (first === "lazy") await benchLazy();
 else if (first === "store") await benchStore();
 else if (first === "snapshots") await benchSnapshots();
 else if (first === "daemon") await benchDaemon(others);
-else if (first === "disks") await benchDisks(others.length > 0 ? others : IMAGES);
+else if (first === "disks") await benchDisks(others);
 else await benchCommands(first === undefined ? IMAGES : [first, ...others]);

@@ -20,6 +20,7 @@ import { createReplyDevice } from "./server/reply-device.js";
 import { type ServingThread, startServingThread } from "./server/serving-thread.js";
 import type { StateFile } from "./server/state-files.js";
 import { buildIndex } from "./tree/build-index.js";
+import type { TreeIndex } from "./tree/tree-index.js";
 
 /** The state file's name in the root of a mount. No listing has it. */
 export const STATE_FILE_NAME = ".lamella-state.json";
@@ -87,18 +88,19 @@ export interface FuseMount extends AsyncDisposable {
 export async function mountTree(tree: FileTree, directory: string, options: MountTreeOptions = {}): Promise<FuseMount> {
   const { allowOther = false, timeoutMs = DEFAULT_TIMEOUT_MS, name = "lamella", stateFile, signal } = options;
   signal?.throwIfAborted();
-  const index = await buildIndex(tree, { signal });
   const place = await prepareMountPoint(directory);
   const hidesTrustedFrom = (await seesAllUsers()) ? "others" : "all";
   signal?.throwIfAborted();
 
   const fd = openDevice();
   const device = createReplyDevice(fd);
-  const calls = createCallServer({ device, tree, index, timeoutMs, stateFile, onReadError: options.onReadError });
   const stateName = stateFile && STATE_FILE_NAME;
-  const thread = startServingThread({ fd, index, options: { stateName, hidesTrustedFrom } }, calls.handle);
+  // It comes up while the tree is read.
+  const thread = startServingThread({ fd, options: { stateName, hidesTrustedFrom } });
+  let index: TreeIndex;
   let kernelDevice: string;
   try {
+    index = await buildIndex(tree, { signal });
     kernelDevice = await mountKernel(place, { fd, allowOther, name });
   } catch (error) {
     await thread.cancel();
@@ -106,7 +108,8 @@ export async function mountTree(tree: FileTree, directory: string, options: Moun
     throw error;
   }
   const stayAtExit = detachAtExit(place);
-  thread.begin();
+  const calls = createCallServer({ device, tree, index, timeoutMs, stateFile, onReadError: options.onReadError });
+  thread.begin(index, calls.handle);
   const served = thread.ended.then((error) => {
     calls.close();
     device.close();

@@ -33,8 +33,8 @@ describe("startServingThread()", () => {
   it("answers in a thread of its own, made of nothing but text", async () => {
     const { path, length } = device({ opcode: "lookup", body: cString("dir"), unique: 3n });
     const index = await buildIndex(sampleTree());
-    const thread = startServingThread({ fd, index, options: { hidesTrustedFrom: "others" } }, () => {});
-    thread.begin();
+    const thread = startServingThread({ fd, options: { hidesTrustedFrom: "others" } });
+    thread.begin(index, () => {});
     await thread.ready;
     expect(await thread.ended).toBeUndefined();
     const reply = parseReply(readFileSync(path).subarray(length));
@@ -48,16 +48,15 @@ describe("startServingThread()", () => {
     const calls: unknown[] = [];
     const index = await buildIndex(sampleTree());
     const options = { stateName: ".state", hidesTrustedFrom: "others" } as const;
-    const thread = startServingThread({ fd, index, options }, (call) => calls.push(call));
-    thread.begin();
+    const thread = startServingThread({ fd, options });
+    thread.begin(index, (call) => calls.push(call));
     await thread.ended;
     expect(calls).toEqual([{ kind: "state", unique: 5n, node: 0 }]);
   });
 
   it("ends before it has begun", async () => {
     device({ opcode: "statfs" });
-    const index = await buildIndex(sampleTree());
-    const thread = startServingThread({ fd, index, options: { hidesTrustedFrom: "others" } }, () => {});
+    const thread = startServingThread({ fd, options: { hidesTrustedFrom: "others" } });
     await thread.cancel();
     await thread.ended;
     expect(thread.requestCount()).toBe(0);
@@ -66,8 +65,8 @@ describe("startServingThread()", () => {
   it("says why it broke down", async () => {
     fd = openSync(directory, "r");
     const index = await buildIndex(sampleTree());
-    const thread = startServingThread({ fd, index, options: { hidesTrustedFrom: "others" } }, () => {});
-    thread.begin();
+    const thread = startServingThread({ fd, options: { hidesTrustedFrom: "others" } });
+    thread.begin(index, () => {});
     expect(await thread.ended).toMatchObject({ code: "EISDIR" });
   });
 });

@@ -1,4 +1,5 @@
 import { type FileTree, type Layer, mergeLayers, type MergeOptions } from "@lamella/layer-format";
+import { findToc } from "@lamella/layer-format/node";
 import { type FetchedManifest, readPlatformManifest } from "@lamella/oci-client";
 import {
   type CallOptions,
@@ -21,6 +22,7 @@ import { externalTocs } from "./external-toc.js";
 import type { LazyBlob } from "./lazy-blob.js";
 import type { PlainIndexStore } from "./plain/index-store.js";
 import { openPlainLayer } from "./plain/plain-layer.js";
+import { rangesOf } from "./reader-ranges.js";
 import type { LayerResolver } from "./resolver.js";
 import { isTocPromised } from "./toc-of-blob.js";
 
@@ -61,8 +63,6 @@ interface OpenedLayer {
   readonly blob: LazyBlob;
 }
 
-const TAIL_BYTES = 64 * 1024;
-
 /**
  * Opens an image where it lies. Of layers with a table of contents only that is fetched; a layer without one is read once as a whole, for an index that stays.
  *
@@ -75,18 +75,11 @@ export async function openLazyImage(
   name: string,
   options: LazyImageOptions,
 ): Promise<LazyImage> {
-  const { platform = hostPlatform(), resolver, signal, limits } = options;
+  const { platform = hostPlatform(), signal, limits } = options;
   signal?.throwIfAborted();
   const { descriptor, bytes } = await readManifest(source, name, { platform, signal });
   const manifest = parseManifest(bytes, descriptor.mediaType);
-  const [config] = await Promise.all([
-    readConfig(source, manifest, { signal }),
-    ...manifest.layers.map((layer) => warmTail(resolver, source, layer, { signal })),
-  ]);
-  const opener = new LayerOpener(source, externalTocs(source, name, { platform, signal }), options);
-  const openings = await Promise.allSettled(
-    pairLayers(manifest, config).map((pair) => opener.open(pair.descriptor, pair.diffID)),
-  );
+  const { config, openings } = await openLayers(source, name, manifest, { ...options, platform });
   const opened = openings.flatMap((opening) => (opening.status === "fulfilled" ? [opening.value] : []));
   const close = async (): Promise<void> => {
     for (const { layer } of opened) await layer[Symbol.asyncDispose]();
@@ -114,6 +107,31 @@ export async function openLazyImage(
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+async function openLayers(
+  source: LazyImageSource,
+  name: string,
+  manifest: Manifest,
+  options: LazyImageOptions & { platform: Platform },
+): Promise<{ config: ImageConfig; openings: PromiseSettledResult<OpenedLayer>[] }> {
+  const { resolver, platform, signal } = options;
+  const opened = new AbortController();
+  const untilOpened = signal === undefined ? opened.signal : AbortSignal.any([signal, opened.signal]);
+  try {
+    const [config] = await Promise.all([
+      readConfig(source, manifest, { signal }),
+      ...manifest.layers.map((layer) => askForToc(resolver, source, layer, { signal: untilOpened })),
+    ]);
+    const opener = new LayerOpener(source, externalTocs(source, name, { platform, signal }), options);
+    const pairs = pairLayers(manifest, config);
+    return {
+      config,
+      openings: await Promise.allSettled(pairs.map((pair) => opener.open(pair.descriptor, pair.diffID))),
+    };
+  } finally {
+    opened.abort();
   }
 }
 
@@ -184,21 +202,26 @@ async function readConfig(source: ImageSource, { config }: Manifest, options: Ca
   return parseImageConfig(await collectContent(config, source.fetch(config, options), MAX_DOCUMENT_BYTES, options));
 }
 
-/** Has the end of a layer with a table come while the config does. What fails here fails again where it is wanted. */
-async function warmTail(
+/**
+ * Asks for the table of a layer, so that it comes while the config does and while other tables are read, which leaves no time for requests. What fails here fails
+ * again where it is wanted.
+ */
+async function askForToc(
   resolver: LayerResolver,
   source: LazyImageSource,
   descriptor: Descriptor,
   { signal }: CallOptions,
 ): Promise<void> {
   if (!isTocPromised(descriptor)) return;
-  const length = Math.min(TAIL_BYTES, descriptor.size);
-  try {
-    await using blob = await resolver.resolveBlob(source, descriptor, { diffID: descriptor.digest, signal });
-    for await (const _ of blob.readAt(descriptor.size - length, length, { signal })) signal?.throwIfAborted();
-  } catch {
-    signal?.throwIfAborted();
-  }
+  const blob = await resolver.resolveBlob(source, descriptor, { diffID: descriptor.digest, signal });
+  const found = findToc(rangesOf(blob.reader), descriptor, { signal });
+  const come = found.then((toc) => toc && readAll(blob.readAt(toc.offset, toc.length, { signal })));
+  void come.catch(() => undefined).then(() => blob.done());
+  await found.catch(() => undefined);
+}
+
+async function readAll(bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _ of bytes);
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

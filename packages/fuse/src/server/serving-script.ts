@@ -3,7 +3,6 @@ import { createNames } from "../protocol/names.js";
 import { createReplies } from "../protocol/replies.js";
 import { createResponder, type ResponderOptions } from "../protocol/responder.js";
 import { createXattrs } from "../protocol/xattrs.js";
-import type { TreeIndex } from "../tree/tree-index.js";
 import { createDevice } from "./device.js";
 import { serve } from "./serve.js";
 
@@ -11,9 +10,8 @@ import { serve } from "./serve.js";
 export interface ServingData {
   readonly fd: number;
   readonly protocol: Protocol;
-  readonly index: TreeIndex;
   readonly options: ResponderOptions;
-  /** One number of {@link GATE}. The thread waits while it is `closed`: before anything is mounted the device cannot be read. */
+  /** One number of {@link GATE}. The thread waits while it is `closed`: before anything is mounted the device cannot be read. The index is its first message. */
   readonly gate: Int32Array;
   readonly counts: Float64Array;
 }
@@ -26,16 +24,17 @@ export const GATE = { closed: 0, open: 1 } as const;
  */
 export function servingScript(): string {
   return `"use strict";
-const { parentPort, workerData } = require("node:worker_threads");
-const { fd, protocol, index, options, gate, counts } = workerData;
+const { parentPort, receiveMessageOnPort, workerData } = require("node:worker_threads");
+const { fd, protocol, options, gate, counts } = workerData;
+const device = (${createDevice.toString()})(fd, { fs: require("node:fs"), wasi: require("node:wasi"), WebAssembly, now: () => performance.now() });
 Atomics.wait(gate, 0, ${GATE.closed});
 if (gate[0] === ${GATE.open}) {
+  const { message: index } = receiveMessageOnPort(parentPort);
   const replies = (${createReplies.toString()})(protocol, index);
   const names = (${createNames.toString()})(protocol, index, replies);
   const xattrs = (${createXattrs.toString()})(protocol, index, replies);
   const call = (message) => parentPort.postMessage(message);
   const respond = (${createResponder.toString()})(protocol, index, options, { replies, names, xattrs, call });
-  const device = (${createDevice.toString()})(fd, { fs: require("node:fs"), wasi: require("node:wasi"), WebAssembly, now: () => performance.now() });
   (${serve.toString()})(device, { respond, replies, counts, onReady: () => parentPort.postMessage(undefined) });
 }`;
 }

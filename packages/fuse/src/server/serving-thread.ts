@@ -11,14 +11,13 @@ const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 16 };
 export interface ServingThreadOptions {
   /** An open /dev/fuse. */
   readonly fd: number;
-  readonly index: TreeIndex;
   readonly options: ResponderOptions;
 }
 
 /** The thread that answers the kernel. It keeps the process alive. */
 export interface ServingThread {
-  /** Lets it begin. The device has to be mounted by then. */
-  begin(): void;
+  /** Lets it begin. The device has to be mounted by then. @param handle gets what the thread cannot answer itself */
+  begin(index: TreeIndex, handle: (call: Call) => void): void;
   /** Ends it before it has begun. */
   cancel(): Promise<void>;
   /** Resolves when it has answered the kernel for the first time. */
@@ -28,14 +27,10 @@ export interface ServingThread {
   requestCount(): number;
 }
 
-/** @param handle gets what the thread cannot answer itself */
-export function startServingThread(
-  { fd, index, options }: ServingThreadOptions,
-  handle: (call: Call) => void,
-): ServingThread {
+export function startServingThread({ fd, options }: ServingThreadOptions): ServingThread {
   const gate = new Int32Array(new SharedArrayBuffer(4));
   const counts = new Float64Array(new SharedArrayBuffer(8));
-  const workerData: ServingData = { fd, protocol: PROTOCOL, index, options, gate, counts };
+  const workerData: ServingData = { fd, protocol: PROTOCOL, options, gate, counts };
   const worker = new Worker(servingScript(), {
     eval: true,
     // The process's own options may say that a script's text is a module.
@@ -45,14 +40,15 @@ export function startServingThread(
     name: "lamella-fuse",
   });
 
-  const ready = new Promise<void>((resolve) => {
-    worker.on("message", (call: Call | undefined) => (call === undefined ? resolve() : handle(call)));
-  });
+  let markReady = (): void => {};
+  const ready = new Promise<void>((resolve) => (markReady = resolve));
   const ended = new Promise<Error | undefined>((resolve) => {
     worker.on("error", resolve).on("exit", () => resolve(undefined));
   });
   return {
-    begin() {
+    begin(index, handle) {
+      worker.on("message", (call: Call | undefined) => (call === undefined ? markReady() : handle(call)));
+      worker.postMessage(index);
       Atomics.store(gate, 0, GATE.open);
       Atomics.notify(gate, 0);
     },

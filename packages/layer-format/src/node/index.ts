@@ -24,7 +24,7 @@ export {
 } from "./blob/layer-check.js";
 export { createLayerFile, type LayerFile, type LayerOutputFile, openLayerFile } from "./blob/layer-file.js";
 export { createChunkSource, openTocLayer } from "./toc/chunk-source.js";
-export { readToc, type ReadTocOptions } from "./toc/reader.js";
+export { findToc, readToc, type ReadTocOptions } from "./toc/reader.js";
 export {
   packEstargz,
   writeEstargz,

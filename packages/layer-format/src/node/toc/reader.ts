@@ -1,6 +1,7 @@
 import { type Gunzip, gunzipSync } from "node:zlib";
 
 import {
+  type BlobRange,
   type CallOptions,
   type Descriptor,
   digestAlgorithm,
@@ -71,6 +72,20 @@ export async function readToc(
   const isVouchedFor = promised !== undefined || (format === "zstd:chunked" && checksum !== undefined);
   const limits = { ...DEFAULT_TOC_LIMITS, ...options.limits };
   return readTocDocument({ json, digest, format, isVouchedFor, dataEnd, limits });
+}
+
+/**
+ * Where the table of contents of a layer lies in its blob, for who wants it on its way before others are read. Undefined if the blob has none that `readToc` would
+ * read, or has it elsewhere.
+ */
+export async function findToc(
+  source: RangeFetcher,
+  descriptor: Descriptor,
+  options: CallOptions = {},
+): Promise<BlobRange | undefined> {
+  options.signal?.throwIfAborted();
+  const toc = (await locate(openTail(source, descriptor, options), descriptor))?.toc;
+  return toc !== undefined && toc.length <= MAX_TOC_BYTES ? toc : undefined;
 }
 
 /** A blob's last bytes, and any range of it. */
