@@ -3,7 +3,7 @@ import type { CallOptions } from "@lamella/refs";
 
 import { FuseError } from "../errors.js";
 import { PROTOCOL } from "../protocol/layout.js";
-import { type ByteHeap, createByteHeap } from "./byte-heap.js";
+import { createByteHeap } from "./byte-heap.js";
 import { describeNode, type IndexArrays, unsupported } from "./describe-node.js";
 import type { TreeIndex } from "./tree-index.js";
 
@@ -38,7 +38,8 @@ export async function buildIndex(tree: FileTree, { signal }: CallOptions = {}): 
   let hasAcls = false;
 
   for await (const entry of tree.entries({ signal })) {
-    const parent = enterParent(open, entry, names === 0);
+    const name = entry.path.slice(entry.path.lastIndexOf("/") + 1);
+    const parent = enterParent(open, { entry, name, isFirst: names === 0 });
     const node = nodeOfInode[entry.inode] === NONE ? nodes : nodeOfInode[entry.inode];
     if (names === entryCount || node === undefined || node === inodeCount) throw miscounted(tree);
     parentOfName[names] = parent?.node ?? NONE;
@@ -50,7 +51,9 @@ export async function buildIndex(tree: FileTree, { signal }: CallOptions = {}): 
       if (entry.kind === "file") totalBytes += entry.size;
       hasAcls ||= entry.xattrs.size > 0 && ACLS.some((acl) => entry.xattrs.has(acl));
     } else if (entry.kind === "directory") throw disordered(entry);
-    addName(index, names, { node, entry, heap });
+    index.nameNodes[names] = node;
+    index.nameStarts[names] = heap.addText(name);
+    index.nameLengths[names] = name.length;
     if (entry.kind === "directory") {
       if (parent !== undefined) index.links[parent.node]! += 1;
       open.push({ path: entry.path, node, lastName: "" });
@@ -90,31 +93,24 @@ function emptyIndex(nameCount: number, nodeCount: number): IndexArrays {
 }
 
 /** Closes the directories that end before the entry, and gives the one that it is in; nothing for the root. */
-function enterParent(open: OpenDirectory[], entry: Entry, isFirst: boolean): OpenDirectory | undefined {
+function enterParent(
+  open: OpenDirectory[],
+  { entry, name, isFirst }: { entry: Entry; name: string; isFirst: boolean },
+): OpenDirectory | undefined {
   const { path, kind } = entry;
   if (isFirst !== (path === "") || (isFirst && kind !== "directory")) throw disordered(entry);
   if (isFirst) return undefined;
-  const slash = path.lastIndexOf("/");
-  const parentPath = path.slice(0, Math.max(0, slash));
-  while (open.length > 0 && open.at(-1)?.path !== parentPath) open.pop();
-  const parent = open.at(-1);
-  const name = path.slice(slash + 1);
+  const parentLength = Math.max(0, path.length - name.length - 1);
+  let parent = open.at(-1);
+  while (parent !== undefined && !(parent.path.length === parentLength && path.startsWith(parent.path))) {
+    open.pop();
+    parent = open.at(-1);
+  }
   if (name.length > PROTOCOL.maxName)
     throw unsupported(entry, `its name has ${name.length} bytes, over the limit of ${PROTOCOL.maxName}`);
   if (parent === undefined || name <= parent.lastName) throw disordered(entry);
   parent.lastName = name;
   return parent;
-}
-
-function addName(
-  index: IndexArrays,
-  name: number,
-  { node, entry, heap }: { node: number; entry: Entry; heap: ByteHeap },
-): void {
-  const text = entry.path.slice(entry.path.lastIndexOf("/") + 1);
-  index.nameNodes[name] = node;
-  index.nameStarts[name] = heap.addText(text);
-  index.nameLengths[name] = text.length;
 }
 
 /** Puts each directory's names together. They come in byte order, and so they stay. */

@@ -71,13 +71,16 @@ class MergedTree implements LayeredTree {
     this.#localityBases = localityBases(inodes, layers.length);
   }
 
-  async *entries(options: CallOptions = {}): AsyncGenerator<Entry> {
-    const { signal } = options;
-    for (const entry of this.#walk()) {
-      this.#assertOpen();
-      signal?.throwIfAborted();
-      yield entry;
-    }
+  /** Not an async generator: that takes three turns of the microtask queue for each entry, this one. */
+  entries({ signal }: CallOptions = {}): AsyncIterableIterator<Entry> {
+    const walk = this.#walk(signal);
+    return {
+      next: async () => walk.next(),
+      return: async () => walk.return(undefined),
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 
   async lookup(path: string, options: CallOptions = {}): Promise<Entry | undefined> {
@@ -119,7 +122,8 @@ class MergedTree implements LayeredTree {
     return this.#closed;
   }
 
-  *#walk(): Generator<Entry> {
+  *#walk(signal: AbortSignal | undefined): Generator<Entry, undefined> {
+    this.#assertUsable(signal);
     yield directoryEntry("", this.#root);
     const open = [{ prefix: "", children: this.#root.children.entries() }];
     for (let level = open.at(-1); level !== undefined; level = open.at(-1)) {
@@ -130,6 +134,7 @@ class MergedTree implements LayeredTree {
       }
       const [name, { inode }] = next.value;
       const path = pathOf(level.prefix, name, inode);
+      this.#assertUsable(signal);
       yield this.#entry(path, inode);
       if (inode.children !== undefined) open.push({ prefix: `${path}/`, children: inode.children.entries() });
     }
@@ -150,6 +155,11 @@ class MergedTree implements LayeredTree {
 
   #assertOpen(): void {
     if (this.#closed !== undefined) throw new Error("cannot use the file tree: it is closed");
+  }
+
+  #assertUsable(signal: AbortSignal | undefined): void {
+    this.#assertOpen();
+    signal?.throwIfAborted();
   }
 }
 
