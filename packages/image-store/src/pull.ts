@@ -1,7 +1,7 @@
 import { join } from "node:path";
 
 import { LayerFormatError } from "@lamella/layer-format";
-import { openLayer } from "@lamella/layer-format/node";
+import { inspectArchive } from "@lamella/layer-format/node";
 import type { ReadDocument } from "@lamella/oci-client";
 import { collectContent, digestHex, MAX_DOCUMENT_BYTES } from "@lamella/refs";
 import type { CallOptions, Descriptor, Digest, Fetcher, ImageSource, Platform } from "@lamella/refs";
@@ -157,8 +157,7 @@ async function bringLayer(
 /** A layer archive that is damaged is a cache entry gone bad: as good as none. */
 async function hasLayer(directory: string, options: CallOptions): Promise<boolean> {
   try {
-    const layer = await openLayer(directory, options);
-    await layer[Symbol.asyncDispose]();
+    await inspectArchive(directory, options);
     return true;
   } catch (error) {
     options.signal?.throwIfAborted();

@@ -1,6 +1,6 @@
 export type { ArchiveSummary } from "./archive/footer.js";
 export { type LayerArchive, readLayer } from "./archive/lookup.js";
-export { openLayer } from "./archive/reader.js";
+export { inspectArchive, openLayer } from "./archive/reader.js";
 export type { ArchivedEntry, LayerLookup } from "./archive/search.js";
 export { verifyLayer } from "./archive/verify.js";
 export { writeLayer, type WriteLayerOptions, type WrittenLayer } from "./archive/writer.js";

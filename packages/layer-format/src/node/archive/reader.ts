@@ -42,7 +42,11 @@ export async function openLayer(directory: string, options: CallOptions = {}): P
   }
 }
 
-/** What the archive says of itself, once every page of the index has been checked and the contents have been seen to be of the right size. */
+/**
+ * What the archive says of itself, once every page of the index has been checked and the contents have been seen to be of the right size. Its entries
+ * are not read.
+ * @throws {LayerFormatError} `archive_invalid` as {@link openLayer}
+ */
 export async function inspectArchive(directory: string, options: CallOptions = {}): Promise<ArchiveSummary> {
   const { index, contents, indexHandle } = await openArchive(directory, options);
   try {
