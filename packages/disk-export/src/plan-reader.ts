@@ -62,9 +62,11 @@ export function createDiskPlan({ tree, kernel, dispose, ...plan }: DiskPlanParts
       if ("bytes" in segment) {
         const isWhole = count === segment.length;
         const bytes = isWhole ? segment.bytes() : madeBytes(segment).subarray(skipped, skipped + count);
-        for (const chunk of gatherer.push(bytes)) {
-          yield chunk;
-          signal?.throwIfAborted();
+        if (!gatherer.add(bytes)) {
+          for (const chunk of gatherer.push(bytes)) {
+            yield chunk;
+            signal?.throwIfAborted();
+          }
         }
       } else if (!gatherer.add(readNow(segment, skipped, count, gatherer.room()))) {
         let missing = count;

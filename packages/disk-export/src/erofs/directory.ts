@@ -1,6 +1,6 @@
 import type { FileKind } from "@lamella/layer-format";
 
-import { writeByteString } from "../byte-layout.js";
+import { writeByteString, writeInt64 } from "../byte-layout.js";
 import { inodeNid } from "./inode.js";
 import type { ErofsDirectory, ErofsInode } from "./inode.js";
 import { DIRENT, DIRENT_BYTES } from "./layout.js";
@@ -55,7 +55,7 @@ export function writeDirents(
     const at = DIRENT_BYTES * (index - first);
     const name = names[index]!;
     const inode = inodes[index]!;
-    view.setBigUint64(at + DIRENT.nid, BigInt(inodeNid(inode)), true);
+    writeInt64(view, at + DIRENT.nid, inodeNid(inode));
     view.setUint16(at + DIRENT.nameOffset, nameOffset, true);
     view.setUint8(at + DIRENT.fileType, FILE_TYPES[inode.entry.kind]);
     writeByteString(name, target, start + nameOffset);

@@ -1,4 +1,4 @@
-import { writeByteString } from "../byte-layout.js";
+import { writeByteString, writeInt64 } from "../byte-layout.js";
 import { writeIndex } from "./compression/compressed-index.js";
 import { writeDirents } from "./directory.js";
 import { attributesLength, blockCount, headLength } from "./inode.js";
@@ -43,12 +43,12 @@ export function writeInode(
   view.setUint16(INODE.format, dataFormat(inode), true);
   view.setUint16(INODE.xattrCount, xattrsLength > 0 ? 1 + (xattrsLength - XATTR_HEADER_BYTES) / 4 : 0, true);
   view.setUint16(INODE.mode, fileMode(entry), true);
-  view.setBigUint64(INODE.size, BigInt(inode.size), true);
+  writeInt64(view, INODE.size, inode.size);
   view.setUint32(INODE.union, unionField(inode, blockBytes), true);
   view.setUint32(INODE.number, inode.number, true);
   view.setUint32(INODE.uid, entry.uid, true);
   view.setUint32(INODE.gid, entry.gid, true);
-  view.setBigInt64(INODE.mtime, BigInt(entry.mtimeSeconds), true);
+  writeInt64(view, INODE.mtime, entry.mtimeSeconds);
   view.setUint32(INODE.mtimeNanoseconds, entry.mtimeNanoseconds, true);
   view.setUint32(INODE.links, inode.links, true);
 

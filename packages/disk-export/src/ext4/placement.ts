@@ -40,7 +40,9 @@ export function listExtentBlocks(inode: Inode, seed: number): Segment[] {
 
 /** Records are whole blocks. */
 function createBlockList(): BlockList {
-  return createSegmentList((write, target, at) => write({ bytes: target, view: new DataView(target.buffer) }, at));
+  return createSegmentList((write, target, at) =>
+    write({ bytes: target, view: new DataView(target.buffer, target.byteOffset) }, at),
+  );
 }
 
 function addDirectory(list: BlockList, inode: Inode, seed: number): void {
