@@ -117,21 +117,20 @@ async function openLayers(
   options: LazyImageOptions & { platform: Platform },
 ): Promise<{ config: ImageConfig; openings: PromiseSettledResult<OpenedLayer>[] }> {
   const { resolver, platform, signal } = options;
-  const opened = new AbortController();
-  const untilOpened = signal === undefined ? opened.signal : AbortSignal.any([signal, opened.signal]);
+  const ended = new AbortController();
+  const untilEnd = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]);
+  const asking = manifest.layers.map((layer) => askForToc(resolver, source, layer, { signal: untilEnd }));
   try {
-    const [config] = await Promise.all([
-      readConfig(source, manifest, { signal }),
-      ...manifest.layers.map((layer) => askForToc(resolver, source, layer, { signal: untilOpened })),
-    ]);
+    const [config] = await Promise.all([readConfig(source, manifest, { signal }), ...asking]);
     const opener = new LayerOpener(source, externalTocs(source, name, { platform, signal }), options);
     const pairs = pairLayers(manifest, config);
-    return {
-      config,
-      openings: await Promise.allSettled(pairs.map((pair) => opener.open(pair.descriptor, pair.diffID))),
-    };
+    const openings = await Promise.allSettled(pairs.map((pair) => opener.open(pair.descriptor, pair.diffID)));
+    return { config, openings };
   } finally {
-    opened.abort();
+    ended.abort();
+    for (const asked of await Promise.allSettled(asking)) {
+      if (asked.status === "fulfilled") await asked.value?.done();
+    }
   }
 }
 
@@ -204,20 +203,19 @@ async function readConfig(source: ImageSource, { config }: Manifest, options: Ca
 
 /**
  * Asks for the table of a layer, so that it comes while the config does and while other tables are read, which leaves no time for requests. What fails here fails
- * again where it is wanted.
+ * again where it is wanted. Gives a hand on the blob, to be let go of when the layer is open.
  */
 async function askForToc(
   resolver: LayerResolver,
   source: LazyImageSource,
   descriptor: Descriptor,
   { signal }: CallOptions,
-): Promise<void> {
-  if (!isTocPromised(descriptor)) return;
+): Promise<LazyBlob | undefined> {
+  if (!isTocPromised(descriptor)) return undefined;
   const blob = await resolver.resolveBlob(source, descriptor, { diffID: descriptor.digest, signal });
-  const found = findToc(rangesOf(blob.reader), descriptor, { signal });
-  const come = found.then((toc) => toc && readAll(blob.readAt(toc.offset, toc.length, { signal })));
-  void come.catch(() => undefined).then(() => blob.done());
-  await found.catch(() => undefined);
+  const toc = await findToc(rangesOf(blob.reader), descriptor, { signal }).catch(() => undefined);
+  if (toc !== undefined) readAll(blob.readAt(toc.offset, toc.length, { signal })).catch(() => undefined);
+  return blob;
 }
 
 async function readAll(bytes: AsyncIterable<Uint8Array>): Promise<void> {

@@ -3,10 +3,10 @@ import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 
 import { createRegistryClient } from "@lamella/oci-client";
-import { type Descriptor, digestOf, OCI_LAYER_GZIP, OCI_MANIFEST } from "@lamella/refs";
-import { describe, expect, it } from "vitest";
+import { type Descriptor, digestOf, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "@lamella/refs";
+import { describe, expect, it, vi } from "vitest";
 
-import type { LazyLayerInfo } from "../src/index.js";
+import type { LazyImageSource, LazyLayerInfo } from "../src/index.js";
 import { imageSource, openTestImage, type TestImageSource } from "./image-source.js";
 import { bytesOf, madeBytes } from "./memory-source.js";
 import { readFileOf } from "./open-made-layer.js";
@@ -46,6 +46,28 @@ describe("openLazyImage()", () => {
     expect((await readFileOf(image.tree, "etc/upper")).equals(madeBytes(200 * KIB, 2))).toBe(true);
     expect(images.layers[0]?.servedBytes).toBeLessThan(100 * KIB);
     expect((await readFileOf(image.tree, "etc/base")).equals(madeBytes(200 * KIB, 1))).toBe(true);
+  });
+
+  it("has asked for the tables of all layers before one is read", async () => {
+    const files = (seed: number) =>
+      Array.from({ length: 3000 }, (_, index) => ({
+        path: `${seed}-${index}`,
+        content: madeBytes(8, 3000 * seed + index),
+      }));
+    const images = imageSource([await makeLayer("estargz", files(1)), await makeLayer("estargz", files(2))]);
+    const tableRequests = (): number[] => images.layers.map(({ requests }) => requests.length);
+    const source: LazyImageSource = {
+      ...images,
+      async *fetch(descriptor, options) {
+        // a table beyond the blob's end takes a second request
+        if (descriptor.mediaType === OCI_CONFIG)
+          await vi.waitUntil(() => tableRequests().every((count) => count === 2));
+        yield* images.fetch(descriptor, options);
+      },
+    };
+    await using image = await openTestImage(source, directory());
+    expect(image.tree.entryCount).toBe(6001);
+    expect(tableRequests()).toEqual([2, 2]);
   });
 
   it("opens layers of all kinds beside each other, and those without a table once as a whole", async () => {

@@ -1,3 +1,4 @@
+import { prepareEntryShapes } from "../entry-shape.js";
 import type { LayerEntry, LayerEntryKind } from "../layer.js";
 import type { LayerLimits } from "../limits.js";
 import { checkPath, cleanPath } from "../tar/path.js";
@@ -5,6 +6,8 @@ import type { Refuse } from "../tar/refusal.js";
 import { readMarker } from "../tar/whiteout.js";
 import { type RawTocEntry, tocName, tocNumber, tocText, tocXattrs } from "./fields.js";
 import { parseTocTime } from "./time.js";
+
+prepareEntryShapes();
 
 const KINDS: Readonly<Record<string, LayerEntryKind>> = {
   reg: "file",

@@ -1,8 +1,11 @@
+import { prepareEntryShapes } from "../../entry-shape.js";
 import type { Attributes, Extent } from "../../file-tree.js";
 import type { LayerEntry, LayerEntryKind } from "../../layer.js";
 import { NO_XATTRS } from "../../merge/inode.js";
 import { invalidIndex } from "./footer.js";
 import { KINDS } from "./layout.js";
+
+prepareEntryShapes();
 
 /** Bytes of a file in the contents: its extents', or all. Nothing else has any. */
 export function storedBytes({ kind, extents, size }: LayerEntry): number {
@@ -131,10 +134,10 @@ export class EntryDecoder {
       mtimeNanoseconds,
       xattrs,
       size: kind === "symlink" ? linkTarget.length : fileSize,
-      contentOffset: isFile ? contentOffset : 0,
       linkTarget,
       deviceMajor,
       deviceMinor,
+      contentOffset: isFile ? contentOffset : 0,
     };
     const entry = extents === undefined ? whole : { ...whole, extents };
     if (entry.contentOffset + storedBytes(entry) > this.#contentsBytes)
