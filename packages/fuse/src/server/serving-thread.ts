@@ -48,7 +48,7 @@ export function startServingThread({ fd, options }: ServingThreadOptions): Servi
   return {
     begin(index, handle) {
       worker.on("message", (call: Call | undefined) => (call === undefined ? markReady() : handle(call)));
-      worker.postMessage(index);
+      worker.postMessage(index, []);
       Atomics.store(gate, 0, GATE.open);
       Atomics.notify(gate, 0);
     },
