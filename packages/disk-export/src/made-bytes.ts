@@ -17,7 +17,8 @@ export function createMadeBytes(limitBytes: number): (segment: MadeSegment) => U
   }
 
   return (segment) => {
-    const bytes = kept.get(segment) ?? segment.bytes();
+    // A copy: small segments share a buffer, all of which one that is kept would hold.
+    const bytes = kept.get(segment) ?? segment.bytes().slice();
     drop(segment);
     if (bytes.length > limitBytes) return bytes;
     kept.set(segment, bytes);

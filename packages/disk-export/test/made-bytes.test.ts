@@ -31,6 +31,14 @@ describe("createMadeBytes()", () => {
     expect(made).toEqual([0, 1, 2, 1]);
   });
 
+  it("keeps none of a buffer that a segment shares with others but its own bytes", () => {
+    const slab = new Uint8Array(65_536).fill(7);
+    const bytesOf = createMadeBytes(1000);
+    const segment = { offset: 0, length: 64, bytes: () => slab.subarray(128, 192) };
+    expect(bytesOf(segment)).toEqual(slab.subarray(128, 192));
+    expect(bytesOf(segment).buffer.byteLength).toBe(64);
+  });
+
   it("keeps nothing that is over the limit, and the rest with it", () => {
     const { list, made } = segments(1001, 500);
     const bytesOf = createMadeBytes(1000);
