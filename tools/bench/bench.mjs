@@ -16,7 +16,8 @@ import { benchSnapshots } from "./snapshots.mjs";
 import { benchStore } from "./store.mjs";
 
 const IMAGES = ["debian-slim", "node-app", "big"];
-const [first, ...others] = process.argv.slice(2);
+const isOnDisk = process.argv.includes("--on-disk");
+const [first, ...others] = process.argv.slice(2).filter((parameter) => parameter !== "--on-disk");
 if (first === "layers") await benchLayers();
 else if (first === "merge") await benchMerge();
 else if (first === "fuse") await benchFuse();
@@ -24,5 +25,5 @@ else if (first === "lazy") await benchLazy();
 else if (first === "store") await benchStore();
 else if (first === "snapshots") await benchSnapshots();
 else if (first === "daemon") await benchDaemon(others);
-else if (first === "disks") await benchDisks(others);
+else if (first === "disks") await benchDisks(others.length > 0 ? others : IMAGES, { isOnDisk });
 else await benchCommands(first === undefined ? IMAGES : [first, ...others]);

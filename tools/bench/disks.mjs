@@ -16,7 +16,6 @@ import { takeTurns } from "./rounds.mjs";
 
 const LAMELLA = fileURLToPath(import.meta.resolve("../../apps/cli/dist/lamella.mjs"));
 const MIB = 2 ** 20;
-const IMAGES = ["debian-slim", "node-app", "big"];
 /** A round of a large image takes a minute. */
 const ROUNDS = 3;
 
@@ -60,10 +59,7 @@ function ratios(ours, theirs) {
   return `; of the peer's: time ${time}, CPU ${cpu}, size ${(ours.size / theirs.size).toFixed(3)}`;
 }
 
-export async function benchDisks(parameters) {
-  const isOnDisk = parameters.includes("--on-disk");
-  const named = parameters.filter((parameter) => parameter !== "--on-disk");
-  const images = named.length > 0 ? named : IMAGES;
+export async function benchDisks(images, { isOnDisk }) {
   const withPlace = isOnDisk ? withFreshFileSystem : withFileSystemInMemory;
   const layouts = await fixtures(images);
   const tools = await newerErofs();

@@ -38,10 +38,8 @@ export function createDiskIdentity(purpose: string): DiskIdentity {
       batch +=
         `${entry.kind} ${entry.mode} ${entry.uid} ${entry.gid} ${entry.mtimeSeconds} ${entry.mtimeNanoseconds} ${entry.size} ` +
         `${entry.deviceMajor} ${entry.deviceMinor} ${entry.inode} ${entry.xattrs.size};`;
-      if (entry.xattrs.size > 0) {
-        for (const name of [...entry.xattrs.keys()].sort()) {
-          batch += field(name) + field(bytesToByteString(entry.xattrs.get(name)!));
-        }
+      for (const name of [...entry.xattrs.keys()].sort()) {
+        batch += field(name) + field(bytesToByteString(entry.xattrs.get(name)!));
       }
       if (batch.length >= BATCH_LENGTH) flush();
     },

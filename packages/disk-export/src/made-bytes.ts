@@ -17,7 +17,7 @@ export function createMadeBytes(limitBytes: number): (segment: MadeSegment) => U
   }
 
   return (segment) => {
-    // A copy: small segments share a buffer, all of which one that is kept would hold.
+    // A copy: what a segment gives may be a part of a larger buffer, all of which would be kept.
     const bytes = kept.get(segment) ?? segment.bytes().slice();
     drop(segment);
     if (bytes.length > limitBytes) return bytes;

@@ -62,17 +62,14 @@ export function createDiskPlan({ tree, kernel, dispose, ...plan }: DiskPlanParts
       if ("bytes" in segment) {
         const isWhole = count === segment.length;
         const bytes = isWhole ? segment.bytes() : madeBytes(segment).subarray(skipped, skipped + count);
-        if (!gatherer.add(bytes)) {
-          for (const chunk of gatherer.push(bytes)) {
-            yield chunk;
-            signal?.throwIfAborted();
-          }
+        for (const chunk of gatherer.push(bytes)) {
+          yield chunk;
+          signal?.throwIfAborted();
         }
       } else if (!gatherer.add(readNow(segment, skipped, count, gatherer.room()))) {
         let missing = count;
         for await (const bytes of readSegment(segment, skipped, count, signal)) {
           missing -= bytes.length;
-          if (gatherer.add(bytes)) continue;
           for (const chunk of gatherer.push(bytes)) {
             yield chunk;
             signal?.throwIfAborted();
@@ -145,7 +142,7 @@ function createGatherer(capacity: number): Gatherer {
     used = 0;
   }
 
-  function* push(piece: Uint8Array): Generator<Uint8Array> {
+  function* cut(piece: Uint8Array): Generator<Uint8Array> {
     if (piece.length >= PASS_THROUGH_BYTES) {
       yield* rest();
       for (let at = 0; at < piece.length; at += CHUNK_BYTES) yield piece.subarray(at, at + CHUNK_BYTES);
@@ -159,6 +156,11 @@ function createGatherer(capacity: number): Gatherer {
       used += part.length;
       if (used === capacity) yield* rest();
     }
+  }
+
+  /** Most pieces fit, and no generator is made for them. */
+  function push(piece: Uint8Array): Iterable<Uint8Array> {
+    return add(piece) ? [] : cut(piece);
   }
 
   return { room, add, push, rest };

@@ -38,17 +38,6 @@ export function createSegmentList<Item>(write: RecordWriter<Item>): SegmentList<
   let first = 0;
   let start = 0;
   let end = 0;
-  // Thousands of segments have one record of 64 bytes: an array buffer for each would take longer than writing it.
-  let slab = new Uint8Array(0);
-  let slabUsed = 0;
-
-  function zeros(length: number): Uint8Array {
-    if (length > slab.length - slabUsed) {
-      slab = new Uint8Array(Math.max(length, RUN_BYTES));
-      slabUsed = 0;
-    }
-    return slab.subarray(slabUsed, (slabUsed += length));
-  }
 
   function closeRun(): void {
     if (items.length === first) return;
@@ -58,7 +47,7 @@ export function createSegmentList<Item>(write: RecordWriter<Item>): SegmentList<
 
   function recordSegment(from: number, to: number, offset: number, length: number): Segment {
     function bytes(): Uint8Array {
-      const target = zeros(length);
+      const target = new Uint8Array(length);
       for (let index = from; index < to; index++) write(items[index]!, target, offsets[index]! - offset);
       return target;
     }

@@ -1,3 +1,4 @@
+import { writeInt64 } from "../byte-layout.js";
 import { crc32c } from "../crc32c.js";
 import {
   BLOCK_BYTES,
@@ -64,8 +65,8 @@ export function encodeSuperblock({
   view.setUint32(SUPERBLOCK.featureCompat, checkedLength > 0 ? FEATURE_CHECKSUM | FEATURE_MTIME : FEATURE_MTIME, true);
   view.setUint8(SUPERBLOCK.blockBits, Math.log2(blockBytes));
   view.setUint16(SUPERBLOCK.rootNid, rootNid, true);
-  view.setBigUint64(SUPERBLOCK.inodeCount, BigInt(inodeCount), true);
-  view.setBigUint64(SUPERBLOCK.buildTime, BigInt(buildSeconds), true);
+  writeInt64(view, SUPERBLOCK.inodeCount, inodeCount);
+  writeInt64(view, SUPERBLOCK.buildTime, buildSeconds);
   view.setUint32(SUPERBLOCK.blockCount, blockCount, true);
   view.setUint32(SUPERBLOCK.xattrBlock, xattrBlock, true);
   bytes.set(uuid, SUPERBLOCK.uuid);

@@ -1,6 +1,6 @@
 import zlib from "node:zlib";
 
-import { writeByteString } from "../byte-layout.js";
+import { writeByteString, writeInt64 } from "../byte-layout.js";
 import {
   ENTRIES_SECTORS,
   ENTRY_BYTES,
@@ -68,8 +68,8 @@ function encodeEntries({ partition }: PartitionTable): Uint8Array {
   const view = new DataView(bytes.buffer);
   bytes.set(asGuid(partition.typeUuid), 0);
   bytes.set(asGuid(partition.uuid), 16);
-  view.setBigUint64(32, BigInt(partition.startSector), true);
-  view.setBigUint64(40, BigInt(partition.startSector + partition.sectorCount - 1), true);
+  writeInt64(view, 32, partition.startSector);
+  writeInt64(view, 40, partition.startSector + partition.sectorCount - 1);
   view.setUint32(52, partition.flags, true);
   for (let index = 0; index < partition.name.length; index++)
     view.setUint16(56 + 2 * index, partition.name.charCodeAt(index), true);
@@ -86,12 +86,12 @@ function encodeHeader(
   writeByteString(SIGNATURE, header, 0);
   view.setUint32(8, REVISION, true);
   view.setUint32(12, HEADER_BYTES, true);
-  view.setBigUint64(24, BigInt(own), true);
-  view.setBigUint64(32, BigInt(other), true);
-  view.setBigUint64(40, BigInt(HEAD_SECTORS), true);
-  view.setBigUint64(48, BigInt(sectorCount - TAIL_SECTORS - 1), true);
+  writeInt64(view, 24, own);
+  writeInt64(view, 32, other);
+  writeInt64(view, 40, HEAD_SECTORS);
+  writeInt64(view, 48, sectorCount - TAIL_SECTORS - 1);
   header.set(asGuid(diskUuid), 56);
-  view.setBigUint64(72, BigInt(entriesAt), true);
+  writeInt64(view, 72, entriesAt);
   view.setUint32(80, ENTRY_COUNT, true);
   view.setUint32(84, ENTRY_BYTES, true);
   view.setUint32(88, zlib.crc32(entries), true);

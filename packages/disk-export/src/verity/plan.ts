@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 
 import type { FileTree } from "@lamella/layer-format";
 
-import { writeByteString } from "../byte-layout.js";
+import { writeByteString, writeInt64 } from "../byte-layout.js";
 import type { DiskPlan, Segment } from "../disk-plan.js";
 import { passDisk } from "../disk-stream.js";
 import type { WriteDiskOptions } from "../disk-stream.js";
@@ -75,7 +75,7 @@ function encodeSuperblock(fields: { uuid: Uint8Array; salt: Uint8Array; dataBloc
   writeByteString(ALGORITHM, block, SUPERBLOCK.algorithm);
   view.setUint32(SUPERBLOCK.dataBlockBytes, BLOCK_BYTES, true);
   view.setUint32(SUPERBLOCK.hashBlockBytes, BLOCK_BYTES, true);
-  view.setBigUint64(SUPERBLOCK.dataBlocks, BigInt(dataBlocks), true);
+  writeInt64(view, SUPERBLOCK.dataBlocks, dataBlocks);
   view.setUint16(SUPERBLOCK.saltLength, salt.length, true);
   block.set(salt, SUPERBLOCK.salt);
   return block;

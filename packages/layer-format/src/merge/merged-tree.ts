@@ -71,9 +71,9 @@ class MergedTree implements LayeredTree {
     this.#localityBases = localityBases(inodes, layers.length);
   }
 
-  /** Not an async generator: that takes three turns of the microtask queue for each entry, this one. */
   entries({ signal }: CallOptions = {}): AsyncIterableIterator<Entry> {
     const walk = this.#walk(signal);
+    // Not an async generator: that takes three turns of the microtask queue for each entry, this one.
     return {
       next: async () => walk.next(),
       return: async () => walk.return(undefined),

@@ -1,4 +1,4 @@
-import { prepareEntryShapes } from "../entry-shape.js";
+import { prepareEntryShape } from "../entry-shape.js";
 import type { FileKind } from "../file-tree.js";
 import type { LayerEntry, LayerEntryKind } from "../layer.js";
 import type { LayerLimits } from "../limits.js";
@@ -9,7 +9,7 @@ import { checkPath, cleanPath } from "./path.js";
 import type { Refuse } from "./refusal.js";
 import { readMarker } from "./whiteout.js";
 
-prepareEntryShapes();
+prepareEntryShape();
 
 /** Linux takes -1 for "leave it as it is", so that the greatest owner is one less than what 32 bits hold. */
 const MAX_OWNER = 2 ** 32 - 2;

@@ -1,4 +1,4 @@
-import { prepareEntryShapes } from "../entry-shape.js";
+import { prepareEntryShape } from "../entry-shape.js";
 import type { LayerEntry, LayerEntryKind } from "../layer.js";
 import type { LayerLimits } from "../limits.js";
 import { checkPath, cleanPath } from "../tar/path.js";
@@ -7,7 +7,7 @@ import { readMarker } from "../tar/whiteout.js";
 import { type RawTocEntry, tocName, tocNumber, tocText, tocXattrs } from "./fields.js";
 import { parseTocTime } from "./time.js";
 
-prepareEntryShapes();
+prepareEntryShape();
 
 const KINDS: Readonly<Record<string, LayerEntryKind>> = {
   reg: "file",

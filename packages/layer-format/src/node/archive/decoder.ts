@@ -1,11 +1,11 @@
-import { prepareEntryShapes } from "../../entry-shape.js";
+import { prepareEntryShape } from "../../entry-shape.js";
 import type { Attributes, Extent } from "../../file-tree.js";
 import type { LayerEntry, LayerEntryKind } from "../../layer.js";
 import { NO_XATTRS } from "../../merge/inode.js";
 import { invalidIndex } from "./footer.js";
 import { KINDS } from "./layout.js";
 
-prepareEntryShapes();
+prepareEntryShape();
 
 /** Bytes of a file in the contents: its extents', or all. Nothing else has any. */
 export function storedBytes({ kind, extents, size }: LayerEntry): number {
