@@ -20,13 +20,20 @@ export async function fetchMissing(blob: OpenBlob, endOffset: number, { signal }
   }
 }
 
-function missing(blob: OpenBlob, endOffset: number): BlobRange[] {
+function missing(blob: OpenBlob, endOffset: number): (readonly BlobRange[])[] {
   return [...blob.missing(endOffset)];
 }
 
-async function fetchPieces(blob: OpenBlob, pieces: Iterator<BlobRange>, { signal }: CallOptions): Promise<void> {
+async function fetchPieces(
+  blob: OpenBlob,
+  pieces: Iterator<readonly BlobRange[]>,
+  { signal }: CallOptions,
+): Promise<void> {
   for (let next = pieces.next(); next.done !== true; next = pieces.next()) {
-    const { offset, length } = next.value;
-    for await (const _ of blob.read(offset, length, { signal, priority: "background" })) signal?.throwIfAborted();
+    const ranges = next.value;
+    if (ranges.length > 1) await blob.fetchTogether(ranges);
+    for (const { offset, length } of ranges) {
+      for await (const _ of blob.read(offset, length, { signal, priority: "background" })) signal?.throwIfAborted();
+    }
   }
 }

@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+
 import type { CallOptions, Descriptor, Digest, Pusher } from "@lamella/refs";
 
 import type { BlobSource } from "./blob/open-blob.js";
@@ -16,6 +18,8 @@ export class LazyBlobHandle implements ResolvedBlob {
   constructor(open: OpenLayer, release: () => Promise<void>) {
     this.#open = open;
     this.#release = release;
+    // each read that waits has one
+    setMaxListeners(0, this.#closing.signal);
     const { blob } = open;
     this.reader = {
       descriptor: blob.descriptor,

@@ -1,4 +1,7 @@
+import { setMaxListeners } from "node:events";
+
 import type { CallOptions, Descriptor, Digest } from "@lamella/refs";
+import PQueue from "p-queue";
 
 import { type BlobSource, OpenBlob } from "./blob/open-blob.js";
 import type { BlobCache } from "./cache/blob-cache.js";
@@ -57,6 +60,8 @@ export interface LayerResolver extends AsyncDisposable {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** Tables of contents that are read at a time: each may take 50 MiB packed. */
+const TABLES_AT_A_TIME = 4;
 const DEFAULT_MEMORY_BYTES = 64 * 2 ** 20;
 const DEFAULT_CHECK_INTERVAL_MS = 60_000;
 
@@ -82,6 +87,7 @@ class SharingResolver implements LayerResolver {
   readonly #timeoutMs: number;
   readonly #check: { readonly checkIntervalMs: number; readonly now: () => number };
   readonly #closing = new AbortController();
+  readonly #tables = new PQueue({ concurrency: TABLES_AT_A_TIME });
   /** Layers of two sources are never the same: one may be allowed what the other is not. */
   readonly #sources = new WeakMap<BlobSource, number>();
   #sourceCount = 0;
@@ -107,6 +113,8 @@ class SharingResolver implements LayerResolver {
     this.memory = createChunkMemory(memoryBytes);
     this.#timeoutMs = timeoutMs;
     this.#check = { checkIntervalMs, now };
+    // each layer that is being opened has one
+    setMaxListeners(0, this.#closing.signal);
   }
 
   async resolve(source: BlobSource, descriptor: Descriptor, options: ResolveLayerOptions): Promise<LazyLayer> {
@@ -161,7 +169,7 @@ class SharingResolver implements LayerResolver {
     const lease = await this.#acquireBlob(source, descriptor, { signal });
     try {
       const { blob } = lease.value;
-      const toc = await readTocOfBlob(blob, descriptor, { externalToc, signal });
+      const toc = await this.#tables.add(() => readTocOfBlob(blob, descriptor, { externalToc, signal }));
       if (toc === undefined) throw noToc(descriptor);
       const layer = new OpenTocLayer({ blob, toc, diffID, memory: this.memory, ...this.#check });
       return { layer, lease };

@@ -71,6 +71,27 @@ describe("the cache", () => {
     expect(await readdir(folderOf("a"))).toEqual(["0-1000"]);
   });
 
+  it("forgets nothing that is written while it is listed, by several at once", async () => {
+    const cache = await openBlobCache(directory());
+    const [blob, other] = [await cache.blob(blobOf("a")), await cache.blob(blobOf("a"))];
+    const refreshAll = async (): Promise<void> => {
+      for (let round = 0; round < 3; round++) await blob.refresh();
+    };
+    for (let at = 0; at < 1000; at += 4) {
+      const write = async (to: CachedBlob, offset: number): Promise<boolean> => to.write(offset, madeBytes(10));
+      // what others write has it listed anew
+      await Promise.all([
+        write(other, at * 20),
+        ...[20, 40, 60].map(async (offset) => {
+          await write(blob, at * 20 + offset);
+          expect(blob.covering(at * 20 + offset)).toBeDefined();
+        }),
+        ...Array.from({ length: 4 }, refreshAll),
+      ]);
+      for (const offset of [20, 40, 60]) expect(blob.covering(at * 20 + offset)).toBeDefined();
+    }
+  });
+
   it("stays within its quota: what was read longest ago goes first", async () => {
     const names = ["a", "b", "c", "d", "e"];
     const cache = await openBlobCache(directory(), { quotaBytes: 350 * KIB });

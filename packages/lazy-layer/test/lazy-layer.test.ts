@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { digestOf } from "@lamella/refs";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 
 import { createLayerResolver, openBlobCache } from "../src/index.js";
 import { bytesOf, madeBytes, memorySource } from "./memory-source.js";
@@ -212,6 +213,37 @@ describe("a lazy layer", () => {
     expect(during).toBeGreaterThan(opened.source.requests.length);
   });
 
+  it("lets many read at the same time without a warning", async () => {
+    const warnings = warningsOfTest();
+    const made = await makeLayer("estargz", [{ path: "file", content: randomBytes(4 * MIB) }]);
+    await using opened = await openMadeLayer(made, directory());
+    opened.source.before = () => sleep(50);
+    const readers = Array.from({ length: 40 }, (_, at) => bytesOf(opened.layer.readAt(at * 100_000, 1000)));
+    expect((await Promise.all(readers)).map(({ length }) => length)).toEqual(readers.map(() => 1000));
+    await opened.layer.backgroundFetch();
+    expect(warnings).toEqual([]);
+  });
+
+  it("reads a few tables at a time, however many layers are opened at once", async () => {
+    const warnings = warningsOfTest();
+    let [running, most] = [0, 0];
+    await using resolver = createLayerResolver({ cache: await openBlobCache(directory()) });
+    const opening = Array.from({ length: 12 }, async (_, index) => {
+      const made = await makeLayer("external TOC", [{ path: `${index}`, content: "x" }]);
+      const source = memorySource(made.bytes, { annotations: made.annotations });
+      const externalToc = async (): Promise<Uint8Array | undefined> => {
+        most = Math.max(most, ++running);
+        await sleep(20);
+        running--;
+        return made.externalToc;
+      };
+      return resolver.resolve(source, source.descriptor, { diffID: made.diffID, externalToc });
+    });
+    expect(await Promise.all(opening)).toHaveLength(12);
+    expect(most).toBe(4);
+    expect(warnings).toEqual([]);
+  });
+
   it("gives at once what is in memory", async () => {
     await using opened = await openMadeLayer(await two(), directory());
     opened.layer.skipVerify();
@@ -367,3 +399,12 @@ describe("a lazy layer", () => {
     for (const call of calls) await expect(call).rejects.toBe(reason);
   });
 });
+
+/** What the process warns of, as of too many listeners. */
+function warningsOfTest(): Error[] {
+  const warnings: Error[] = [];
+  const listen = (warning: Error): void => void warnings.push(warning);
+  process.on("warning", listen);
+  onTestFinished(() => void process.off("warning", listen));
+  return warnings;
+}

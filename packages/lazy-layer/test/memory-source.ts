@@ -6,6 +6,8 @@ import type { BlobSource } from "../src/index.js";
 export interface MemorySource extends BlobSource {
   readonly descriptor: Descriptor;
   readonly requests: BlobRange[];
+  /** Of several ranges each; {@link giveTogether}. */
+  readonly together: (readonly BlobRange[])[];
   /** Streams of the whole blob. */
   readonly streams: number;
   readonly servedBytes: number;
@@ -42,6 +44,7 @@ export function memorySource(
   const source: MemorySource = {
     descriptor: { mediaType: OCI_LAYER_GZIP, digest: digestOf(bytes), size: bytes.length, annotations },
     requests: [],
+    together: [],
     get streams() {
       return streams;
     },
@@ -62,6 +65,24 @@ export function memorySource(
       if (digestOf(source.bytes) !== source.descriptor.digest)
         throw Object.assign(new Error("another blob"), { code: "digest_mismatch" });
     },
+  };
+  return source;
+}
+
+/** Has a source answer several ranges at once, in the order and as far as `answer` says. */
+export function giveTogether(
+  source: MemorySource,
+  answer: (ranges: readonly BlobRange[], options: CallOptions) => AsyncIterable<BlobRange> | Iterable<BlobRange> = (
+    ranges,
+  ) => ranges,
+): MemorySource {
+  source.fetchRanges = async function* (_descriptor, ranges, options = {}) {
+    source.together.push(ranges.map(({ offset, length }) => ({ offset, length })));
+    for await (const { offset, length } of answer(ranges, options)) {
+      for (let at = offset; at < offset + length; at += 10_000) {
+        yield { offset: at, bytes: source.bytes.slice(at, Math.min(at + 10_000, offset + length)) };
+      }
+    }
   };
   return source;
 }

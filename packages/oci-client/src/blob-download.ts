@@ -1,7 +1,7 @@
 import type { BlobRange, CallOptions, Descriptor } from "@lamella/refs";
 
 import type { BlobPlace } from "./blob-places.js";
-import { checkRange, isRangeOf } from "./blob-range.js";
+import { answeredBytes, checkRange } from "./blob-range.js";
 import { discard } from "./body.js";
 import { OciClientError } from "./errors.js";
 import { isTransient } from "./network-error.js";
@@ -126,7 +126,7 @@ async function request(place: BlobPlace, download: Download): Promise<FollowedRe
     signal,
   });
   if (response.status === 200 && isWhole) return response;
-  const isAsked = isRangeOf(response.headers.get("content-range"), { offset, end, size: descriptor.size });
+  const isAsked = answeredBytes(response.headers.get("content-range"), { offset, end, size: descriptor.size }) > 0;
   if (response.status === 206 && isAsked) return response;
   // The whole of a big blob is not worth reading just to use its connection again.
   await discard(response.body);

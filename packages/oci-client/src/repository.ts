@@ -1,4 +1,5 @@
 import {
+  type BlobPiece,
   type BlobRange,
   type CallOptions,
   type Descriptor,
@@ -11,6 +12,7 @@ import {
 
 import { downloadBlob } from "./blob-download.js";
 import { blobPlaces } from "./blob-places.js";
+import { downloadRanges } from "./blob-ranges.js";
 import { gather } from "./body.js";
 import { type FetchedManifest, fetchNamedManifest, fetchPromisedManifest, resolveManifest } from "./manifest-pull.js";
 import { mountBlob, pushBlob, type PushOptions, type RepositoryAddress } from "./blob-upload.js";
@@ -48,6 +50,13 @@ export interface Repository extends ImageSource, ImageSink, RangeFetcher {
    * @throws {RangeError} for a range that is not within the descriptor's size
    */
   fetchRange(descriptor: Descriptor, range: BlobRange, options?: CallOptions): AsyncIterable<Uint8Array>;
+  /**
+   * Parts of a blob with one request, as one `multipart/byteranges`. Of the first place that blobs are read from alone, and not resumed: whoever misses one asks for
+   * it by `fetchRange`.
+   * @throws {OciClientError} `range_unusable` when the registry does not answer several ranges, or others
+   * @throws {RangeError} for a range that is not within the descriptor's size
+   */
+  fetchRanges(descriptor: Descriptor, ranges: readonly BlobRange[], options?: CallOptions): AsyncIterable<BlobPiece>;
   /** A manifest or an index with one request, at most 4 MiB; by digest or descriptor, verified. */
   fetchManifest(name: string | Descriptor, options?: CallOptions): Promise<FetchedManifest>;
   /**
@@ -83,6 +92,8 @@ export function openRepository(session: Session, blobSources: readonly Session[]
     resolve: async (name, options = {}) => resolveManifest(session, name, options),
     fetch: (descriptor, options = {}) => fetchContent(session, blobSources, descriptor, options),
     fetchRange: (descriptor, range, options = {}) => fetchRange(blobSources, descriptor, range, options),
+    fetchRanges: (descriptor, ranges, options = {}) =>
+      downloadRanges(blobPlaces(blobSources, descriptor), descriptor, ranges, options),
     fetchManifest: async (name, options = {}) =>
       typeof name === "string"
         ? fetchNamedManifest(session, name, options)

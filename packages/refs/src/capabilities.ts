@@ -32,6 +32,12 @@ export interface BlobRange {
   readonly length: number;
 }
 
+/** Bytes of a blob, and where in it they lie. */
+export interface BlobPiece {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
 /** Content by descriptor and range: a source of random access, as for layers that are read lazily. */
 export interface RangeFetcher {
   /**
@@ -39,4 +45,9 @@ export interface RangeFetcher {
    * checks them by what it knows, the digests of chunks or that of the blob put together.
    */
   fetchRange(descriptor: Descriptor, range: BlobRange, options?: CallOptions): AsyncIterable<Uint8Array>;
+  /**
+   * Several ranges that do not overlap with one request, for who would rather have most of them at once than each for certain: the bytes of a range come in
+   * order, the ranges in any, and some may not come. NOT verified either. A source that cannot do it leaves it out.
+   */
+  fetchRanges?(descriptor: Descriptor, ranges: readonly BlobRange[], options?: CallOptions): AsyncIterable<BlobPiece>;
 }

@@ -1,4 +1,13 @@
-export type { BlobRange, CallOptions, Fetcher, ImageSource, Pusher, RangeFetcher, Resolver } from "./capabilities.js";
+export type {
+  BlobPiece,
+  BlobRange,
+  CallOptions,
+  Fetcher,
+  ImageSource,
+  Pusher,
+  RangeFetcher,
+  Resolver,
+} from "./capabilities.js";
 export type { Descriptor } from "./descriptor.js";
 export {
   createDigester,

@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+
 import type { BlobRange, CallOptions, Descriptor, Fetcher, RangeFetcher } from "@lamella/refs";
 
 import type { BlobReader, BlobReadOptions, ReadPriority } from "../blob-reader.js";
@@ -32,6 +34,8 @@ const TAIL_PART = 256;
 const MAX_TAIL_BYTES = 2 ** 20;
 /** What is handed out at a time from the cache. */
 const READ_BYTES = 2 ** 20;
+/** So many ranges stand in one request at most: some servers take more for an attack. */
+const RANGES_AT_ONCE = 16;
 
 /** A {@link BlobReader} over a cache and a registry. */
 export class OpenBlob implements BlobReader {
@@ -39,6 +43,8 @@ export class OpenBlob implements BlobReader {
   readonly size: number;
   /** Set when the registry turned out not to answer ranges. */
   #stream: WholeStream | undefined;
+  /** Unset when it turned out not to answer several at once. */
+  #answersSeveral = true;
   #source: BlobSource;
   readonly #cached: CachedBlob;
   readonly #scheduler: Scheduler;
@@ -46,7 +52,7 @@ export class OpenBlob implements BlobReader {
   readonly #ahead: ReadAhead = createReadAhead({ leastBytes: LEAST_BYTES, mostBytes: PIECE_BYTES });
   /** Of ranges that do not overlap. */
   readonly #fetches = new Set<RangeFetch>();
-  readonly #settling = new Set<Promise<void>>();
+  readonly #settling = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
   #fetchedBytes = 0;
   #readTime: Date | undefined;
@@ -59,6 +65,8 @@ export class OpenBlob implements BlobReader {
     this.#cached = cached;
     this.#scheduler = scheduler;
     this.#timeoutMs = timeoutMs;
+    // each request for several ranges has one
+    setMaxListeners(0, this.#closing.signal);
   }
 
   /** Bytes that are in the cache. */
@@ -107,13 +115,28 @@ export class OpenBlob implements BlobReader {
     }
   }
 
-  /** What is neither there nor on its way of the bytes before `end`, in pieces of at most 4 MiB. */
-  *missing(end: number = this.size): Generator<BlobRange> {
-    for (let position = this.#knownEnd(0); position < end; position = this.#knownEnd(position)) {
-      const length = Math.min(PIECE_BYTES, end - position, (this.#nextKnown(position) ?? end) - position);
-      yield { offset: position, length };
-      position += length;
+  /** What is neither there nor on its way of the bytes before `end`: ranges together that one request may bring, of at most 4 MiB in all. */
+  *missing(end: number): Generator<readonly BlobRange[]> {
+    let together: BlobRange[] = [];
+    let bytes = 0;
+    for (const range of this.#missingRanges(end)) {
+      if (together.length === RANGES_AT_ONCE || bytes + range.length > PIECE_BYTES) {
+        yield together;
+        [together, bytes] = [[], 0];
+      }
+      together.push(range);
+      bytes += range.length;
     }
+    if (together.length > 0) yield together;
+  }
+
+  /** Has several ranges on their way with one request, for later, where the registry answers that; who reads them meanwhile waits for it. */
+  async fetchTogether(ranges: readonly BlobRange[]): Promise<void> {
+    await this.#cached.refresh();
+    this.#checkOpen();
+    if (this.#stream !== undefined || !this.#answersSeveral || this.#source.fetchRanges === undefined) return;
+    const missing = ranges.filter((range) => this.#isMissing(range));
+    if (missing.length > 1) this.#startTogether(missing);
   }
 
   /** Until what is on its way now has come and been kept, or not. */
@@ -136,6 +159,7 @@ export class OpenBlob implements BlobReader {
   use(source: BlobSource): void {
     this.#source = source;
     this.#stream = undefined;
+    this.#answersSeveral = true;
     this.#lastError = undefined;
   }
 
@@ -165,6 +189,15 @@ export class OpenBlob implements BlobReader {
     await Promise.all(this.#settling);
     await this.#stream?.ended;
     await this.#cached.close();
+  }
+
+  /** What is neither there nor on its way of the bytes before `end`, in pieces of at most 4 MiB. */
+  *#missingRanges(end: number): Generator<BlobRange> {
+    for (let position = this.#knownEnd(0); position < end; position = this.#knownEnd(position)) {
+      const length = Math.min(PIECE_BYTES, end - position, (this.#nextKnown(position) ?? end) - position);
+      yield { offset: position, length };
+      position += length;
+    }
   }
 
   async #readHeld(position: number, end: number): Promise<Uint8Array | undefined> {
@@ -247,17 +280,43 @@ export class OpenBlob implements BlobReader {
 
   #start(range: BlobRange, priority: ReadPriority, isForLater: boolean): RangeFetch {
     const fetch = new RangeFetch(range, isForLater);
-    this.#fetches.add(fetch);
-    const { result, promote } = this.#scheduler.run(() => this.#request(fetch, this.#source), {
-      priority,
-      patience: { ms: this.#timeoutMs, act: this.#actOf(fetch) },
-      signal: fetch.signal,
-    });
-    fetch.promote = promote;
-    const settled = this.#settle(fetch, result);
-    this.#settling.add(settled);
-    void settled.finally(() => this.#settling.delete(settled));
+    const act = this.#actOf(fetch);
+    this.#run([fetch], () => this.#request(fetch, this.#source), { act, priority, signal: fetch.signal });
     return fetch;
+  }
+
+  #startTogether(ranges: readonly BlobRange[]): void {
+    const fetches = ranges.map((range) => new RangeFetch(range, true));
+    const act = `read ${fetches.length} ranges of ${this.descriptor.digest}`;
+    this.#run(fetches, () => this.#requestTogether(fetches, { act, source: this.#source }), {
+      act,
+      priority: "background",
+      signal: this.#closing.signal,
+    });
+  }
+
+  /** Has the work that brings some fetches wait for its turn. */
+  #run(
+    fetches: readonly RangeFetch[],
+    work: () => Promise<void>,
+    { act, priority, signal }: { act: string; priority: ReadPriority; signal: AbortSignal },
+  ): void {
+    const patience = { ms: this.#timeoutMs, act };
+    const { result, promote } = this.#scheduler.run(work, { priority, patience, signal });
+    for (const fetch of fetches) {
+      this.#fetches.add(fetch);
+      fetch.promote = promote;
+      void this.#untilSettled(this.#settle(fetch, result));
+    }
+  }
+
+  async #untilSettled<Result>(work: Promise<Result>): Promise<Result> {
+    this.#settling.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#settling.delete(work);
+    }
   }
 
   async #settle(fetch: RangeFetch, result: Promise<void>): Promise<void> {
@@ -280,8 +339,33 @@ export class OpenBlob implements BlobReader {
     return isKept;
   }
 
+  /** What a request for all of them does not bring, others bring one by one. */
+  async #requestTogether(
+    fetches: readonly RangeFetch[],
+    { act, source }: { act: string; source: BlobSource },
+  ): Promise<void> {
+    const length = fetches.reduce((bytes, fetch) => bytes + fetch.length, 0);
+    const limit = startRequestLimit(act, length, { timeoutMs: this.#timeoutMs, signal: this.#closing.signal });
+    try {
+      for await (const { offset, bytes } of source.fetchRanges?.(this.descriptor, fetches, limit) ?? []) {
+        limit.progress(bytes.length);
+        this.#scheduler.progress();
+        this.#fetchedBytes += bytes.length;
+        fetches.find(({ reached }) => reached === offset)?.push(bytes);
+      }
+    } catch (error) {
+      limit.signal.throwIfAborted();
+      if (isRangeUnusable(error)) this.#answersSeveral = false;
+    } finally {
+      limit.end();
+    }
+    for (const fetch of fetches) if (!fetch.isWhole) await this.#request(fetch, source);
+  }
+
+  /** Asks for what is missing of a fetch. */
   async #request(fetch: RangeFetch, source: BlobSource): Promise<void> {
-    const { offset, length } = fetch;
+    const offset = fetch.reached;
+    const length = endOf(fetch) - offset;
     const limit = startRequestLimit(this.#actOf(fetch), length, { timeoutMs: this.#timeoutMs, signal: fetch.signal });
     try {
       for await (const chunk of source.fetchRange(this.descriptor, { offset, length }, { signal: limit.signal })) {
@@ -328,9 +412,9 @@ export class OpenBlob implements BlobReader {
       limit: (signal) => startRequestLimit(`read ${descriptor.digest}`, size, { timeoutMs: this.#timeoutMs, signal }),
       begin: (piece) => this.#fetches.add(piece),
       progress: () => this.#scheduler.progress(),
-      end: async (piece) => {
+      end: (piece) => {
         this.#fetchedBytes += piece.bytes.length;
-        return this.#keep(piece);
+        return this.#untilSettled(this.#keep(piece));
       },
       wrong: () => this.drop(0, size),
     });
@@ -352,6 +436,10 @@ export class OpenBlob implements BlobReader {
       if (known === undefined) return end;
       end = endOf(known);
     }
+  }
+
+  #isMissing({ offset, length }: BlobRange): boolean {
+    return this.#knownEnd(offset) === offset && (this.#nextKnown(offset) ?? Infinity) >= offset + length;
   }
 
   #nextKnown(position: number): number | undefined {

@@ -65,6 +65,11 @@ class CachedBlobDirectory implements CachedBlob {
   readonly #slabs: Slabs = createSlabs(SLABS);
   #list: ExtentList = createExtentList();
   #listedAt = -1;
+  /** Listings so far, and of them the one that is the list now. */
+  #listings = 0;
+  #listing = 0;
+  /** What was written during each listing that goes on. */
+  readonly #meanwhile = new Set<BlobRange[]>();
 
   constructor(directory: string, { size, quota, now }: CachedBlobOptions) {
     this.#directory = directory;
@@ -93,17 +98,23 @@ class CachedBlobDirectory implements CachedBlob {
   }
 
   async refresh(): Promise<void> {
+    const listing = ++this.#listings;
     const changedAt = await this.#changedAt();
     if (changedAt === this.#listedAt) return;
+    const written: BlobRange[] = [];
+    this.#meanwhile.add(written);
     const names = await readdir(this.#directory).catch(() => []);
+    this.#meanwhile.delete(written);
+    // One that began later knows more.
+    if (listing < this.#listing) return;
     const list = createExtentList();
     for (const name of names) {
       const extent = parseExtentName(name);
       if (extent !== undefined && endOf(extent) <= this.#size) list.add(extent);
     }
-    // What was written meanwhile is listed the next time.
-    this.#listedAt = changedAt;
-    this.#list = list;
+    for (const extent of written) list.add(extent);
+    // What others wrote meanwhile is listed the next time.
+    [this.#list, this.#listing, this.#listedAt] = [list, listing, changedAt];
   }
 
   async read(extent: BlobRange, offset: number, length: number): Promise<Uint8Array | undefined> {
@@ -125,6 +136,7 @@ class CachedBlobDirectory implements CachedBlob {
     const holder = this.#list.covering(offset);
     if (bytes.length === 0 || (holder !== undefined && endOf(holder) >= endOf(extent))) return true;
     if (!(await this.#quota.write(bytes.length, () => this.#put(extentName(extent), bytes)))) return false;
+    for (const written of this.#meanwhile) written.push(extent);
     for (const superfluous of this.#list.add(extent) ?? []) await this.#remove(superfluous);
     return true;
   }
