@@ -2,11 +2,12 @@ import { parseDigest } from "@lamella/refs";
 import type { Digest } from "@lamella/refs";
 import type { Context, Hono } from "hono";
 
+import { answerOf } from "./blob-answer.js";
 import { streamOf } from "./body.js";
 import { BLOB } from "./endpoints.js";
 import { errorResponse } from "./error-response.js";
 import { RegistryError } from "./errors.js";
-import { parseRange } from "./range.js";
+import { parseRanges } from "./range.js";
 import type { ByteRange } from "./range.js";
 import type { Service } from "./service.js";
 
@@ -24,23 +25,17 @@ async function readBlob(c: Context, { blobs, gate }: Service): Promise<Response>
   const size = await blobs.stat(name, digest, { signal });
   if (size === undefined) throw new RegistryError("blob_unknown", `cannot read blob ${digest}: not in the repository`);
 
-  let range: ByteRange | undefined;
+  let ranges: ByteRange[] | undefined;
   try {
-    range = isCurrent(c.req.header("if-range"), digest) ? parseRange(c.req.header("range"), size) : undefined;
+    ranges = isCurrent(c.req.header("if-range"), digest) ? parseRanges(c.req.header("range"), size) : undefined;
   } catch (error) {
     return errorResponse(error, { "Content-Range": `bytes */${size}` });
   }
-  const { offset, length } = range ?? { offset: 0, length: size };
-  const headers = {
-    "Content-Type": "application/octet-stream",
-    "Content-Length": String(length),
-    "Accept-Ranges": "bytes",
-    "Docker-Content-Digest": digest,
-    ETag: `"${digest}"`,
-    ...(range === undefined ? {} : { "Content-Range": `bytes ${offset}-${offset + length - 1}/${size}` }),
-  };
-  const body = c.req.method === "HEAD" ? null : streamOf(blobs.read(name, digest, { offset, length, signal }));
-  return new Response(body, { status: range === undefined ? 200 : 206, headers });
+  const { status, headers, body } = answerOf(ranges, size, (range) => blobs.read(name, digest, { ...range, signal }));
+  return new Response(c.req.method === "HEAD" ? null : streamOf(body()), {
+    status,
+    headers: { ...headers, "Accept-Ranges": "bytes", "Docker-Content-Digest": digest, ETag: `"${digest}"` },
+  });
 }
 
 async function deleteBlob(c: Context, { blobs, gate }: Service): Promise<Response> {

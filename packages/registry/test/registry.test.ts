@@ -127,6 +127,38 @@ describe("createRegistry()", () => {
     expect(left).toBe(true);
   });
 
+  it("answers several ranges with one multipart response, of the length that it says", async () => {
+    const read: { offset: number; length: number }[] = [];
+    const registry = registryOver(({ blobs }) => ({
+      blobs: {
+        ...blobs,
+        stat: async () => 100,
+        async *read(_name, _digest, { offset, length }) {
+          read.push({ offset, length });
+          for (let at = offset; at < offset + length; at++) yield Uint8Array.of(at);
+        },
+      },
+    }));
+    const headers = { Range: "bytes=3-4,13-13,90-" };
+    const response = await registry(request("GET", `/v2/a/blobs/${DIGEST}`, { headers }));
+    expect(response.status).toBe(206);
+    expect(response.headers.has("Content-Range")).toBe(false);
+    const [, boundary = ""] =
+      /^multipart\/byteranges; boundary=(\S+)$/.exec(response.headers.get("Content-Type") ?? "") ?? [];
+    const bytes = Buffer.from(await response.arrayBuffer());
+    expect(response.headers.get("Content-Length")).toBe(String(bytes.length));
+    const head = (range: string): string =>
+      `--${boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes ${range}/100\r\n\r\n`;
+    expect(bytes.toString("latin1")).toBe(
+      `\r\n${head("3-4")}\x03\x04\r\n${head("13-13")}\r\r\n${head("90-99")}Z[\\]^_\`abc\r\n--${boundary}--\r\n`,
+    );
+    const asked = read.splice(0);
+    expect(asked.map(({ length }) => length)).toEqual([2, 1, 10]);
+    const looked = await registry(request("HEAD", `/v2/a/blobs/${DIGEST}`, { headers }));
+    expect(looked.headers.get("Content-Length")).toBe(String(bytes.length));
+    expect(read).toEqual([]);
+  });
+
   it("fails a response whose blob fails midway, rather than end it", async () => {
     const registry = registryOver(({ blobs }) => ({
       blobs: {

@@ -38,8 +38,6 @@ export interface RealRegistryKind {
   readonly deletesBlobs: boolean;
   /** Whether it lists referrers itself, or leaves that to clients and a tag. */
   readonly listsReferrers: boolean;
-  /** Whether one request may ask for several ranges. */
-  readonly givesRangesTogether: boolean;
   /** What it asks of clients. */
   readonly guard: "none" | "password" | "token" | "certificate";
   /** Who may do everything, where it asks for a name. */
@@ -64,7 +62,6 @@ export const realRegistries: readonly RealRegistryKind[] = [
     needs: ["docker-registry"],
     deletesBlobs: true,
     listsReferrers: false,
-    givesRangesTogether: true,
     guard: "none",
     start: async (directory) => openDockerRegistry({ directory }),
   },
@@ -73,7 +70,6 @@ export const realRegistries: readonly RealRegistryKind[] = [
     needs: ["docker-registry"],
     deletesBlobs: true,
     listsReferrers: false,
-    givesRangesTogether: true,
     guard: "password",
     login: LOGIN,
     start: async (directory) => openDockerRegistry({ directory, htpasswd: HTPASSWD }, LOGIN),
@@ -83,7 +79,6 @@ export const realRegistries: readonly RealRegistryKind[] = [
     needs: ["docker-registry", "openssl"],
     deletesBlobs: true,
     listsReferrers: false,
-    givesRangesTogether: true,
     guard: "token",
     login: LOGIN,
     reader: READER,
@@ -94,7 +89,6 @@ export const realRegistries: readonly RealRegistryKind[] = [
     needs: ["docker-registry", "openssl"],
     deletesBlobs: true,
     listsReferrers: false,
-    givesRangesTogether: true,
     guard: "certificate",
     start: startWithCertificates,
   },
@@ -103,7 +97,6 @@ export const realRegistries: readonly RealRegistryKind[] = [
     needs: [],
     deletesBlobs: false,
     listsReferrers: true,
-    givesRangesTogether: false,
     guard: "none",
     async start(directory) {
       const daemon = await startLamellad(directory);
@@ -122,7 +115,6 @@ export const realRegistries: readonly RealRegistryKind[] = [
     needs: [],
     deletesBlobs: true,
     listsReferrers: true,
-    givesRangesTogether: false,
     guard: "token",
     login: LOGIN,
     reader: READER,

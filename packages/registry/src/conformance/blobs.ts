@@ -70,10 +70,10 @@ export function blobTests(group: ConformanceGroup): void {
     );
 
     it(
-      "are read whole when the range is of several parts, another unit or nonsense",
+      "are read whole when the ranges overlap, or are of another unit or nonsense",
       withClient(group, async (client) => {
         const digest = await client.pushBlob("a", BYTES);
-        for (const Range of ["bytes=0-1,3-4", "lines=0-1", "bytes=-", "bytes=a-b"]) {
+        for (const Range of ["bytes=0-3,3-4", "lines=0-1", "bytes=-", "bytes=a-b"]) {
           const response = await client.send("GET", `/v2/a/blobs/${digest}`, { headers: { Range } });
           assert.equal(response.status, 200, Range);
           await expectBody(response, BYTES);
