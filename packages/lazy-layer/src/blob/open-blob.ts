@@ -10,6 +10,7 @@ import type { Scheduler } from "../scheduler.js";
 import { createReadAhead, type ReadAhead } from "./read-ahead.js";
 import { RangeFetch } from "./range-fetch.js";
 import { startRequestLimit } from "./request-limit.js";
+import { LEAST_BYTES, PIECE_BYTES, RequestRanges } from "./request-ranges.js";
 import { WholeStream } from "./whole-stream.js";
 
 /** Where blobs come from: a repository of a registry. */
@@ -23,19 +24,8 @@ export interface OpenBlobOptions {
   readonly timeoutMs: number;
 }
 
-/** What one request brings at most. */
-const PIECE_BYTES = 4 * 2 ** 20;
-/** And at least, where that much is missing: the way to a registry takes longer than these bytes. */
-const LEAST_BYTES = 64 * 1024;
-/** What is there already is fetched again, up to so much, if that saves a request. */
-const GAP_BYTES = 64 * 1024;
-/** A table of contents stands at a blob's end: so much of it comes with the first request there, as a part of the blob. */
-const TAIL_PART = 256;
-const MAX_TAIL_BYTES = 2 ** 20;
 /** What is handed out at a time from the cache. */
 const READ_BYTES = 2 ** 20;
-/** So many ranges stand in one request at most: some servers take more for an attack. */
-const RANGES_AT_ONCE = 16;
 
 /** A {@link BlobReader} over a cache and a registry. */
 export class OpenBlob implements BlobReader {
@@ -52,6 +42,7 @@ export class OpenBlob implements BlobReader {
   readonly #ahead: ReadAhead = createReadAhead({ leastBytes: LEAST_BYTES, mostBytes: PIECE_BYTES });
   /** Of ranges that do not overlap. */
   readonly #fetches = new Set<RangeFetch>();
+  readonly #ranges: RequestRanges;
   readonly #settling = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
   #fetchedBytes = 0;
@@ -65,6 +56,7 @@ export class OpenBlob implements BlobReader {
     this.#cached = cached;
     this.#scheduler = scheduler;
     this.#timeoutMs = timeoutMs;
+    this.#ranges = new RequestRanges(this.size, cached, this.#fetches);
     // each request for several ranges has one
     setMaxListeners(0, this.#closing.signal);
   }
@@ -116,18 +108,8 @@ export class OpenBlob implements BlobReader {
   }
 
   /** What is neither there nor on its way of the bytes before `end`: ranges together that one request may bring, of at most 4 MiB in all. */
-  *missing(end: number): Generator<readonly BlobRange[]> {
-    let together: BlobRange[] = [];
-    let bytes = 0;
-    for (const range of this.#missingRanges(end)) {
-      if (together.length === RANGES_AT_ONCE || bytes + range.length > PIECE_BYTES) {
-        yield together;
-        [together, bytes] = [[], 0];
-      }
-      together.push(range);
-      bytes += range.length;
-    }
-    if (together.length > 0) yield together;
+  missing(end: number): Iterable<readonly BlobRange[]> {
+    return this.#ranges.missing(end);
   }
 
   /** Has several ranges on their way with one request, for later, where the registry answers that; who reads them meanwhile waits for it. */
@@ -135,7 +117,7 @@ export class OpenBlob implements BlobReader {
     await this.#cached.refresh();
     this.#checkOpen();
     if (this.#stream !== undefined || !this.#answersSeveral || this.#source.fetchRanges === undefined) return;
-    const missing = ranges.filter((range) => this.#isMissing(range));
+    const missing = ranges.filter((range) => this.#ranges.isMissing(range));
     if (missing.length > 1) this.#startTogether(missing);
   }
 
@@ -191,15 +173,6 @@ export class OpenBlob implements BlobReader {
     await this.#cached.close();
   }
 
-  /** What is neither there nor on its way of the bytes before `end`, in pieces of at most 4 MiB. */
-  *#missingRanges(end: number): Generator<BlobRange> {
-    for (let position = this.#knownEnd(0); position < end; position = this.#knownEnd(position)) {
-      const length = Math.min(PIECE_BYTES, end - position, (this.#nextKnown(position) ?? end) - position);
-      yield { offset: position, length };
-      position += length;
-    }
-  }
-
   async #readHeld(position: number, end: number): Promise<Uint8Array | undefined> {
     for (let extent = this.#cached.covering(position); extent !== undefined; extent = this.#cached.covering(position)) {
       const length = Math.min(end, endOf(extent), position + READ_BYTES) - position;
@@ -216,12 +189,12 @@ export class OpenBlob implements BlobReader {
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array> {
     const stream = this.#stream;
-    let fetch = this.#fetchOf(position);
+    let fetch = this.#ranges.fetchOf(position);
     if (fetch === undefined) {
       await this.#cached.refresh();
       if (this.#cached.covering(position) !== undefined) return new Uint8Array();
       // Somebody else may have begun it meanwhile.
-      fetch = this.#fetchOf(position);
+      fetch = this.#ranges.fetchOf(position);
     }
     try {
       fetch ??= await this.#begin(position, end, priority, signal);
@@ -249,33 +222,7 @@ export class OpenBlob implements BlobReader {
     // It may have been closed while the directory was listed.
     this.#checkOpen();
     if (this.#stream !== undefined) return this.#stream.piece(position, { signal });
-    return this.#start(this.#plan(position, end), priority, false);
-  }
-
-  /** A request that begins at or, at the blob's end, before a position: what is missing of a range, more where that is little, gaps included. */
-  #plan(position: number, end: number): BlobRange {
-    const tailStart = this.size - Math.min(MAX_TAIL_BYTES, Math.max(LEAST_BYTES, Math.floor(this.size / TAIL_PART)));
-    const offset = end === this.size && position > tailStart ? this.#missingFrom(tailStart, position) : position;
-    const wanted = Math.min(end, offset + PIECE_BYTES);
-    let stop = Math.max(wanted, Math.min(this.size, offset + LEAST_BYTES));
-    for (let known = this.#nextKnown(offset); known !== undefined && known < stop; known = this.#nextKnown(known)) {
-      const knownEnd = this.#knownEnd(known);
-      const isGap = knownEnd - known <= GAP_BYTES && knownEnd < wanted && this.#fetchOf(known) === undefined;
-      if (!isGap) stop = known;
-    }
-    return { offset, length: stop - offset };
-  }
-
-  /** The first byte of `least` to `position` from which on all of that is missing. */
-  #missingFrom(least: number, position: number): number {
-    let start = Math.max(0, least);
-    for (let end = this.#knownEnd(start); start < position; end = this.#knownEnd(start)) {
-      start = end;
-      const next = this.#nextKnown(start);
-      if (next === undefined || next > position) break;
-      start = next;
-    }
-    return Math.min(start, position);
+    return this.#start(this.#ranges.around(position, end), priority, false);
   }
 
   #start(range: BlobRange, priority: ReadPriority, isForLater: boolean): RangeFetch {
@@ -385,18 +332,14 @@ export class OpenBlob implements BlobReader {
 
   /** Has the next piece of a long read on its way while this one comes. */
   #fetchNext(fetch: RangeFetch, end: number, priority: ReadPriority): void {
-    const next = this.#knownEnd(endOf(fetch));
-    if (this.#stream !== undefined || next >= end || next - endOf(fetch) >= PIECE_BYTES) return;
-    this.#start(this.#plan(next, end), priority, true);
+    const next = this.#stream === undefined ? this.#ranges.next(fetch, end) : undefined;
+    if (next !== undefined) this.#start(next, priority, true);
   }
 
   #fetchAhead(end: number, windowBytes: number): void {
-    if (this.#closing.signal.aborted) return;
-    const from = this.#knownEnd(end);
-    // Half a window is enough for now: requests shall be large.
-    if (windowBytes === 0 || this.#stream !== undefined || from >= this.size || from - end > windowBytes / 2) return;
-    const length = Math.min(windowBytes, this.size - from, (this.#nextKnown(from) ?? this.size) - from);
-    this.#start({ offset: from, length }, "background", true);
+    if (this.#closing.signal.aborted || this.#stream !== undefined) return;
+    const ahead = this.#ranges.ahead(end, windowBytes);
+    if (ahead !== undefined) this.#start(ahead, "background", true);
   }
 
   #openStream(): WholeStream {
@@ -418,36 +361,6 @@ export class OpenBlob implements BlobReader {
       },
       wrong: () => this.drop(0, size),
     });
-  }
-
-  #fetchOf(position: number): RangeFetch | undefined {
-    for (const fetch of this.#fetches) {
-      const isUsable = !fetch.signal.aborted && fetch.offset <= position && position < endOf(fetch);
-      if (isUsable) return fetch;
-    }
-    return undefined;
-  }
-
-  /** Where what is there or on its way ends, from a position on; the position itself if it is missing. */
-  #knownEnd(position: number): number {
-    let end = position;
-    for (;;) {
-      const known = this.#cached.covering(end) ?? this.#fetchOf(end);
-      if (known === undefined) return end;
-      end = endOf(known);
-    }
-  }
-
-  #isMissing({ offset, length }: BlobRange): boolean {
-    return this.#knownEnd(offset) === offset && (this.#nextKnown(offset) ?? Infinity) >= offset + length;
-  }
-
-  #nextKnown(position: number): number | undefined {
-    let next = this.#cached.nextAfter(position);
-    for (const { offset } of this.#fetches) {
-      if (offset > position && (next === undefined || offset < next)) next = offset;
-    }
-    return next;
   }
 
   #checkOpen(): void {
