@@ -52,7 +52,7 @@ function isDelimiter(line: string, boundary: string): boolean {
 async function readContentRange(reader: PartReader): Promise<string | null> {
   let contentRange: string | null = null;
   for (let line = await reader.line(); line !== ""; line = await reader.line()) {
-    contentRange = /^content-range:[ \t]*(.*?)[ \t]*$/i.exec(line)?.[1] ?? contentRange;
+    if (/^content-range:/i.test(line)) contentRange = line.slice("content-range:".length).trim();
   }
   return contentRange;
 }
