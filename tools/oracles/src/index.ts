@@ -12,7 +12,7 @@ export { comparePaths, displayBytes } from "./tree-record.js";
 export type { TreeRecord, TreeRecordType } from "./tree-record.js";
 export { OracleError } from "./errors.js";
 export type { OracleErrorCode } from "./errors.js";
-export { have, missing, requireTool } from "./requirements.js";
+export { have, missing, OPEN_CHECKOUT, requireTool } from "./requirements.js";
 export { runCommand } from "./command.js";
 export type { CallOptions, CommandOptions, CommandResult } from "./command.js";
 export type { LayoutImage } from "./layout-image.js";

@@ -1,10 +1,16 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+
 import { findTool, packageOf } from "@lamella/fixtures";
 import { OracleError } from "./errors.js";
 
-/** Whether a requirement is met: `root`, the absolute path of a file, or else the name of a command. */
+/** For who runs what is built as another user. */
+export const OPEN_CHECKOUT = "a checkout in directories that every user may enter";
+
+/** Whether a requirement is met: `root`, {@link OPEN_CHECKOUT}, the absolute path of a file, or else the name of a command. */
 export function have(requirement: string): boolean {
   if (requirement === "root") return process.getuid?.() === 0;
+  if (requirement === OPEN_CHECKOUT) return isOpen(import.meta.dirname);
   return requirement.startsWith("/") ? existsSync(requirement) : findTool(requirement) !== undefined;
 }
 
@@ -29,4 +35,9 @@ export function requireTool(tool: string): string {
 function describe(requirement: string): string {
   const name = packageOf(requirement);
   return name === undefined || name === requirement ? requirement : `${requirement} (Debian package ${name})`;
+}
+
+function isOpen(directory: string): boolean {
+  const isEntered = (statSync(directory).mode & 0o001) !== 0;
+  return isEntered && (dirname(directory) === directory || isOpen(dirname(directory)));
 }
