@@ -36,6 +36,7 @@ const LAST = [
   "daemon-kills",
   "daemon-load",
   "disk-reproducible",
+  "layer-differential",
   "packed-packages",
   "power-cut",
   "resume",
