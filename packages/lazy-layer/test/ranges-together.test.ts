@@ -33,6 +33,17 @@ async function openWithHoles(source: MemorySource, timeoutMs = 10_000): Promise<
   return blob;
 }
 
+/** Answers several ranges once it is released. */
+function heldSource(): { source: MemorySource; release: () => void } {
+  let release: () => void = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const source = giveTogether(memorySource(madeBytes(4 * MIB)), async function* (ranges) {
+    await held;
+    yield* ranges;
+  });
+  return { source, release };
+}
+
 async function expectWhole(blob: OpenBlob, source: MemorySource): Promise<void> {
   expect(blob.heldBytes).toBe(source.bytes.length);
   const before = source.requests.length;
@@ -130,12 +141,7 @@ describe("what is missing here and there", () => {
 
 describe("who reads what comes together with others", () => {
   it("waits for it, and asks for nothing", async () => {
-    let release: () => void = () => {};
-    const held = new Promise<void>((resolve) => (release = resolve));
-    const source = giveTogether(memorySource(madeBytes(4 * MIB)), async function* (ranges) {
-      await held;
-      yield* ranges;
-    });
+    const { source, release } = heldSource();
     const blob = await openWithHoles(source);
     const fetching = fetchMissing(blob, blob.size, {});
     while (source.together.length === 0) await sleep(5);
@@ -149,12 +155,7 @@ describe("who reads what comes together with others", () => {
   });
 
   it("gets it though the fetch in the background is broken off", async () => {
-    let release: () => void = () => {};
-    const held = new Promise<void>((resolve) => (release = resolve));
-    const source = giveTogether(memorySource(madeBytes(4 * MIB)), async function* (ranges) {
-      await held;
-      yield* ranges;
-    });
+    const { source, release } = heldSource();
     const blob = await openWithHoles(source);
     const controller = new AbortController();
     const reason = new Error("enough");

@@ -370,6 +370,10 @@ describe("the signal", () => {
     await expect(repository.resolve("1", options)).rejects.toBe(reason);
     await expect(repository.fetchManifest("1", options)).rejects.toBe(reason);
     await expect(readAll(repository.fetch(layer, options))).rejects.toBe(reason);
+    const range = { offset: 0, length: 1 };
+    await expect(readAll(repository.fetchRange(layer, range, options))).rejects.toBe(reason);
+    const pieces = repository.fetchRanges(layer, [range], options)[Symbol.asyncIterator]();
+    await expect(pieces.next()).rejects.toBe(reason);
     await expect(repository.push(layer, (async function* () {})(), options)).rejects.toBe(reason);
     await expect(repository.pushManifest("1", { bytes: bytesOf("{}"), mediaType: OCI_MANIFEST }, options)).rejects.toBe(
       reason,

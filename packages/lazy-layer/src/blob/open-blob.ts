@@ -9,7 +9,7 @@ import { LazyLayerError } from "../errors.js";
 import type { Scheduler } from "../scheduler.js";
 import { createReadAhead, type ReadAhead } from "./read-ahead.js";
 import { RangeFetch } from "./range-fetch.js";
-import { startRequestLimit } from "./request-limit.js";
+import { type RequestLimit, startRequestLimit } from "./request-limit.js";
 import { LEAST_BYTES, PIECE_BYTES, RequestRanges } from "./request-ranges.js";
 import { WholeStream } from "./whole-stream.js";
 
@@ -295,9 +295,7 @@ export class OpenBlob implements BlobReader {
     const limit = startRequestLimit(act, length, { timeoutMs: this.#timeoutMs, signal: this.#closing.signal });
     try {
       for await (const { offset, bytes } of source.fetchRanges?.(this.descriptor, fetches, limit) ?? []) {
-        limit.progress(bytes.length);
-        this.#scheduler.progress();
-        this.#fetchedBytes += bytes.length;
+        this.#noteFetched(bytes.length, limit);
         fetches.find(({ reached }) => reached === offset)?.push(bytes);
       }
     } catch (error) {
@@ -316,9 +314,7 @@ export class OpenBlob implements BlobReader {
     const limit = startRequestLimit(this.#actOf(fetch), length, { timeoutMs: this.#timeoutMs, signal: fetch.signal });
     try {
       for await (const chunk of source.fetchRange(this.descriptor, { offset, length }, { signal: limit.signal })) {
-        limit.progress(chunk.length);
-        this.#scheduler.progress();
-        this.#fetchedBytes += chunk.length;
+        this.#noteFetched(chunk.length, limit);
         if (fetch.push(chunk).length > 0) throw this.#wrongSize(fetch);
       }
       limit.signal.throwIfAborted();
@@ -328,6 +324,12 @@ export class OpenBlob implements BlobReader {
     } finally {
       limit.end();
     }
+  }
+
+  #noteFetched(bytes: number, limit: RequestLimit): void {
+    limit.progress(bytes);
+    this.#scheduler.progress();
+    this.#fetchedBytes += bytes;
   }
 
   /** Has the next piece of a long read on its way while this one comes. */
