@@ -1,21 +1,24 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { createLz4Encoder } from "../src/erofs/compression/lz4-encoder.js";
+import { LZ4_MODULE } from "../src/erofs/compression/lz4-module.js";
 import { decodeLz4 } from "./lz4-decoder.js";
 
-const encoder = createLz4Encoder();
+const encoder = createLz4Encoder(LZ4_MODULE);
 
 /** Encodes from `start`, checks what was encoded against the independent decoder, and gives how much was. */
 function roundTrip(source: Uint8Array, limit: number, start = 0): { consumed: number; produced: number } {
-  const target = new Uint8Array(limit + 2).fill(0xaa);
-  const result = encoder.encode({ source, start, end: source.length, target, targetStart: 1, limit });
-  expect(result.produced).toBeLessThanOrEqual(limit);
-  // Nothing before or after the room that it has.
-  expect([target[0], target[limit + 1]]).toEqual([0xaa, 0xaa]);
-  const decoded = decodeLz4(target.subarray(1, 1 + result.produced));
-  expect(Buffer.compare(decoded, source.subarray(start, start + result.consumed))).toBe(0);
-  return result;
+  encoder.load(source);
+  const { consumed, bytes } = encoder.encode(start, limit);
+  expect(bytes.length).toBeLessThanOrEqual(limit);
+  const decoded = decodeLz4(bytes);
+  expect(Buffer.compare(decoded, source.subarray(start, start + consumed))).toBe(0);
+  return { consumed, produced: bytes.length };
 }
 
 function noise(length: number, seed = 1): Uint8Array {
@@ -77,17 +80,10 @@ describe("createLz4Encoder()", () => {
       fc.property(sources, fc.integer({ min: 16, max: 2000 }), (source, limit) => {
         for (let at = 0; at < source.length;) {
           const { consumed, produced } = roundTrip(source, limit, at);
-          const alone = new Uint8Array(limit);
-          const rest = source.slice(at);
-          const again = createLz4Encoder().encode({
-            source: rest,
-            start: 0,
-            end: rest.length,
-            target: alone,
-            targetStart: 0,
-            limit,
-          });
-          expect(again).toEqual({ consumed, produced });
+          const alone = createLz4Encoder(LZ4_MODULE);
+          alone.load(source.slice(at));
+          expect(alone.encode(0, limit).bytes.length).toBe(produced);
+          expect(alone.encode(0, limit).consumed).toBe(consumed);
           expect(consumed).toBeGreaterThan(0);
           at += consumed;
         }
@@ -131,5 +127,29 @@ describe("createLz4Encoder()", () => {
   it("fills its room to the last bytes", () => {
     const text = Buffer.from(Array.from({ length: 9000 }, (_, index) => `line ${index * 7919} of this\n`).join(""));
     expect(roundTrip(text, 4096 * 4).produced).toBeGreaterThan(4096 * 4 - 20);
+  });
+
+  it("gives the same for what comes after 2 GiB, where it begins to count its places anew", () => {
+    const text = Buffer.from(Array.from({ length: 9000 }, (_, index) => `line ${index * 7919} of this\n`).join(""));
+    const input = new Uint8Array(1 << 20);
+    const places = (2 ** 31 - text.length) / input.length;
+    const used = createLz4Encoder(LZ4_MODULE);
+    for (let count = 0; count <= places; count++) {
+      used.load(input);
+      used.encode(0, 8192);
+    }
+    for (let count = 0; count < 20; count++) {
+      used.load(text);
+      encoder.load(text);
+      expect(Buffer.compare(used.encode(0, 65_536).bytes, encoder.encode(0, 65_536).bytes)).toBe(0);
+    }
+  });
+});
+
+describe("LZ4_MODULE", () => {
+  it("is what its source compiles to", () => {
+    const compiled = execFileSync(process.execPath, [fileURLToPath(new URL("../wasm/compile.mjs", import.meta.url))]);
+    const module = readFileSync(new URL("../src/erofs/compression/lz4-module.ts", import.meta.url));
+    expect(compiled.toString()).toBe(module.toString());
   });
 });

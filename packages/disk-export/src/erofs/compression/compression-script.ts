@@ -1,4 +1,5 @@
 import { createLz4Encoder } from "./lz4-encoder.js";
+import { LZ4_MODULE } from "./lz4-module.js";
 import { createUnitCompressor } from "./unit-compressor.js";
 
 /**
@@ -8,7 +9,8 @@ import { createUnitCompressor } from "./unit-compressor.js";
 export function compressionScript(): string {
   return `"use strict";
 const { parentPort } = require("node:worker_threads");
-const compress = (${createUnitCompressor.toString()})((${createLz4Encoder.toString()})(), require("node:zlib"));
+const encoder = (${createLz4Encoder.toString()})("${LZ4_MODULE}");
+const compress = (${createUnitCompressor.toString()})(encoder, require("node:zlib"));
 parentPort.on("message", (job) => {
   try {
     const result = compress(job);

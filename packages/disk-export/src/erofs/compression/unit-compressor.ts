@@ -50,18 +50,15 @@ export function createUnitCompressor(encoder: Lz4Encoder, zlib: typeof Zlib): Un
     const target = new Uint8Array(output);
     const compressExtent = algorithm === "lz4" ? compressLz4 : compressPart;
     let out = 0;
+    let unitStart = 0;
     let extents: number[] = [];
 
     function compressLz4(start: number, end: number): number {
       const limit = Math.min(LZ4_BYTES, BLOCK * (blocksOf(end - start) - 1));
-      const { consumed, produced } = encoder.encode({ source, start, end, target, targetStart: out, limit });
-      const blocks = blocksOf(produced);
+      const { consumed, bytes } = encoder.encode(start - unitStart, limit);
+      const blocks = blocksOf(bytes.length);
       if (consumed < end - start && consumed <= blocks * BLOCK) return 0;
-      const padding = blocks * BLOCK - produced;
-      if (padding > 0) {
-        target.copyWithin(out + padding, out, out + produced);
-        target.fill(0, out, out + padding);
-      }
+      putAtEnd(bytes, blocks);
       addExtent(consumed, blocks);
       return consumed;
     }
@@ -71,9 +68,7 @@ export function createUnitCompressor(encoder: Lz4Encoder, zlib: typeof Zlib): Un
       const packed = pack(source.subarray(start, start + length));
       const blocks = blocksOf(packed.length);
       if (blocks >= blocksOf(length)) return 0;
-      const padding = blocks * BLOCK - packed.length;
-      target.fill(0, out, out + padding);
-      target.set(packed, out + padding);
+      putAtEnd(packed, blocks);
       addExtent(length, blocks);
       return length;
     }
@@ -105,6 +100,12 @@ export function createUnitCompressor(encoder: Lz4Encoder, zlib: typeof Zlib): Un
       return length;
     }
 
+    function putAtEnd(bytes: Uint8Array, blocks: number): void {
+      const padding = blocks * BLOCK - bytes.length;
+      target.fill(0, out, out + padding);
+      target.set(bytes, out + padding);
+    }
+
     function addExtent(length: number, blocks: number): void {
       extents.push(length, blocks);
       out += blocks * BLOCK;
@@ -118,7 +119,9 @@ export function createUnitCompressor(encoder: Lz4Encoder, zlib: typeof Zlib): Un
     let start = 0;
     for (const length of lengths) {
       extents = [];
+      unitStart = start;
       const end = start + length;
+      if (algorithm === "lz4") encoder.load(source.subarray(start, end));
       while (start < end) {
         const consumed = end - start > BLOCK ? compressExtent(start, end) : 0;
         start += consumed > 0 ? consumed : storePlain(start, end);
