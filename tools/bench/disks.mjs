@@ -1,6 +1,7 @@
 /**
  * `npm run bench disks [--on-disk] [IMAGE…]`: disks of a pulled image, and of the same image unpacked, against mke2fs and mkfs.erofs of the unpacked image. Unpacking
- * and pulling are not counted; every disk is synced before its time ends, and the start of Node is in ours. In turn in one run; all that is read and written lies in
+ * and pulling are not counted, and no registry is asked; every disk is synced before its time ends. The start of Node is in the times of our commands; the library
+ * makes the same disks of the pulled image in a process that is up and has the store open, as a daemon has. In turn in one run; all that is read and written lies in
  * memory, or with `--on-disk` on one fresh, journaled file system, where a device that is slower than all of them levels them. Nothing here decides a test.
  */
 import { execFileSync } from "node:child_process";
@@ -12,8 +13,10 @@ import { fixtures, startFixtureRegistry } from "@lamella/fixtures";
 import { newerErofs, withUnpackedTree } from "@lamella/oracles";
 
 import { withFileSystemInMemory, withFreshFileSystem } from "./fresh-file-system.mjs";
+import { startProcess } from "./process-up.mjs";
 import { takeTurns } from "./rounds.mjs";
 
+const DISK_PROCESS = fileURLToPath(new URL("disk-process.mjs", import.meta.url));
 const LAMELLA = fileURLToPath(import.meta.resolve("../../apps/cli/dist/lamella.mjs"));
 const MIB = 2 ** 20;
 /** A round of a large image takes a minute. */
@@ -28,15 +31,17 @@ print(json.dumps({"cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss *
 sys.exit(status)
 `;
 
-/** Runs a command once for each round; `report` tells of all of them. */
-function contender(name, file, command) {
+function measured(command) {
+  return JSON.parse(execFileSync("python3", ["-c", MEASURED, ...command], { stdio: ["ignore", "pipe", "inherit"] }));
+}
+
+/** Makes a disk once for each round; `report` tells of all of them. */
+function contender(name, file, make) {
   const used = [];
   let size = 0;
   return {
     run: async () => {
-      used.push(
-        JSON.parse(execFileSync("python3", ["-c", MEASURED, ...command], { stdio: ["ignore", "pipe", "inherit"] })),
-      );
+      used.push(await make());
       size = statSync(file).blocks * 512;
     },
     report: (seconds) => ({
@@ -79,39 +84,62 @@ export async function benchDisks(images, { isOnDisk }) {
 
       for (const image of images) {
         const reference = `${registry.address}/${image}:latest`;
+        // of a name that the user gave no registry is asked
+        const name = `bench/${image}:latest`;
         execFileSync(process.execPath, [LAMELLA, "pull", "-q", "--root", root, reference]);
+        execFileSync(process.execPath, [LAMELLA, "tag", "--root", root, reference, name], { stdio: "ignore" });
         await withUnpackedTree({ layout: layouts.layout(image), tag: "latest", by: "umoci" }, async (unpacked) => {
           const tree = join(place, image);
           execFileSync("cp", ["-a", unpacked, tree]);
           const file = join(work, "disk");
-          const disk = (source, ...options) => [...lamella, source, "-o", file, ...options];
-          const synced = (...command) => ["sh", "-c", '"$@" && sync "$0"', file, ...command];
+          const disk = (source, parameters) => measured([...lamella, source, "-o", file, ...parameters]);
+          const synced = (command) => measured(["sh", "-c", '"$@" && sync "$0"', file, ...command]);
           const mke2fs = ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-N", "200000", "-d", tree, file, "4G"];
           const mkfsErofs = (...options) => [...tools.mkfs, "--quiet", ...options, file, tree];
           const formats = [
-            { name: "ext4", options: ["--format", "ext4"], peer: "mke2fs -d", command: mke2fs },
-            { name: "EROFS", options: ["--format", "erofs"], peer: "mkfs.erofs 1.8", command: mkfsErofs() },
             {
-              name: "EROFS lz4",
-              options: ["--format", "erofs", "--compress", "lz4"],
+              title: "ext4",
+              parameters: ["--format", "ext4"],
+              options: { format: "ext4" },
+              peer: "mke2fs -d",
+              command: mke2fs,
+            },
+            {
+              title: "EROFS",
+              parameters: ["--format", "erofs"],
+              options: { format: "erofs" },
+              peer: "mkfs.erofs 1.8",
+              command: mkfsErofs(),
+            },
+            {
+              title: "EROFS lz4",
+              parameters: ["--format", "erofs", "--compress", "lz4"],
+              options: { format: "erofs", compression: "lz4" },
               peer: "mkfs.erofs 1.8 -zlz4",
               command: mkfsErofs("-zlz4"),
             },
           ];
-          for (const { name, options, peer, command } of formats) {
-            const contenders = [
-              contender(`${image}: ${name}`, file, disk(reference, ...options)),
-              contender(`${name} of dir:`, file, disk(`dir:${tree}`, ...options)),
-              contender(peer, file, synced(...command)),
-            ];
-            const times = await takeTurns(
-              contenders.map(({ run }) => run),
-              fresh,
-              ROUNDS,
-            );
-            const reports = contenders.map(({ report }, at) => report(times[at]));
-            const theirs = reports.at(-1);
-            for (const ours of reports) console.log(ours === theirs ? line(ours) : line(ours) + ratios(ours, theirs));
+          for (const { title, parameters, options, peer, command } of formats) {
+            // one for each format, whose memory is then that of this format
+            const library = startProcess(DISK_PROCESS, [root]);
+            try {
+              const contenders = [
+                contender(`${image}: ${title}`, file, () => disk(name, parameters)),
+                contender(`${title} of dir:`, file, () => disk(`dir:${tree}`, parameters)),
+                contender(`library, up: ${title}`, file, () => library.ask({ name, file, options })),
+                contender(peer, file, () => synced(command)),
+              ];
+              const times = await takeTurns(
+                contenders.map(({ run }) => run),
+                fresh,
+                ROUNDS,
+              );
+              const reports = contenders.map(({ report }, at) => report(times[at]));
+              const theirs = reports.at(-1);
+              for (const ours of reports) console.log(ours === theirs ? line(ours) : line(ours) + ratios(ours, theirs));
+            } finally {
+              await library.close();
+            }
           }
         });
       }
