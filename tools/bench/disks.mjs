@@ -82,6 +82,8 @@ export async function benchDisks(images, { isOnDisk }) {
   const registry = await startFixtureRegistry();
   try {
     await withPlace(async (place) => {
+      // for what is compressed before a disk is written
+      process.env.TMPDIR = place;
       const root = join(place, "root");
       const work = join(place, "work");
       const lamella = [process.execPath, LAMELLA, "disk", "-q", "--root", root];
