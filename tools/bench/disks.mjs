@@ -13,17 +13,14 @@ import { fixtures, startFixtureRegistry } from "@lamella/fixtures";
 import { newerErofs, withUnpackedTree } from "@lamella/oracles";
 
 import { withFileSystemInMemory, withFreshFileSystem } from "./fresh-file-system.mjs";
-import { startProcess } from "./process-up.mjs";
-import { median, takeTurns } from "./rounds.mjs";
+import { CALLS_BEFORE, startProcess } from "./process-up.mjs";
+import { takeTurns } from "./rounds.mjs";
 
 const DISK_PROCESS = fileURLToPath(new URL("disk-process.mjs", import.meta.url));
 const LAMELLA = fileURLToPath(import.meta.resolve("../../apps/cli/dist/lamella.mjs"));
 const MIB = 2 ** 20;
 /** A round of a large image takes a minute. */
 const ROUNDS = 3;
-
-/** A daemon has made disks before; code that has run once or twice only is still slow. */
-const CALLS_BEFORE = 3;
 
 /** What a command and those that it starts take, as the system counts it: Node tells it of itself alone. The start of Python is not in it. */
 const MEASURED = `
@@ -40,24 +37,20 @@ function measured(command) {
   return JSON.parse(execFileSync("python3", ["-c", MEASURED, ...command], { stdio: ["ignore", "pipe", "inherit"] }));
 }
 
-async function measuredCall(call) {
-  const started = performance.now();
-  const used = await call();
-  return { ...used, seconds: (performance.now() - started) / 1000 };
-}
-
-/** Makes a disk once for each round; `report` tells of all of them but the first. */
+/** Makes a disk once for each round; `report` tells of all of them. */
 function contender(name, file, make) {
   const used = [];
   let size = 0;
   return {
     run: async () => {
-      used.push(await make());
+      const result = await make();
+      used.push(result);
       size = statSync(file).blocks * 512;
+      return result;
     },
-    report: () => ({
+    report: (seconds) => ({
       name,
-      seconds: median(used.slice(1).map(({ seconds }) => seconds)),
+      seconds,
       cpu: Math.min(...used.map(({ cpu }) => cpu)),
       peak: Math.max(...used.map(({ peak }) => peak)),
       size,
@@ -110,32 +103,21 @@ export async function benchDisks(images, { isOnDisk }) {
           const mke2fs = ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-N", "200000", "-d", tree, file, "4G"];
           const mkfsErofs = (...options) => [...tools.mkfs, "--quiet", ...options, file, tree];
           const formats = [
-            {
-              title: "ext4",
-              parameters: ["--format", "ext4"],
-              options: { format: "ext4" },
-              peer: "mke2fs -d",
-              command: mke2fs,
-            },
-            {
-              title: "EROFS",
-              parameters: ["--format", "erofs"],
-              options: { format: "erofs" },
-              peer: "mkfs.erofs 1.8",
-              command: mkfsErofs(),
-            },
+            { title: "ext4", options: { format: "ext4" }, peer: "mke2fs -d", command: mke2fs },
+            { title: "EROFS", options: { format: "erofs" }, peer: "mkfs.erofs 1.8", command: mkfsErofs() },
             {
               title: "EROFS lz4",
-              parameters: ["--format", "erofs", "--compress", "lz4"],
               options: { format: "erofs", compression: "lz4" },
               peer: "mkfs.erofs 1.8 -zlz4",
               command: mkfsErofs("-zlz4"),
             },
           ];
-          for (const { title, parameters, options, peer, command } of formats) {
+          for (const { title, options, peer, command } of formats) {
+            const { format, compression } = options;
+            const parameters = ["--format", format, ...(compression === undefined ? [] : ["--compress", compression])];
             // one for each format, whose memory is then that of this format
             const library = startProcess(DISK_PROCESS, [root]);
-            const byLibrary = () => measuredCall(() => library.ask({ name, file, options }));
+            const byLibrary = () => library.ask({ name, file, options });
             try {
               for (let call = 0; call < CALLS_BEFORE; call++) {
                 await fresh();
@@ -147,12 +129,12 @@ export async function benchDisks(images, { isOnDisk }) {
                 contender(`library, up: ${title}`, file, byLibrary),
                 contender(peer, file, () => synced(command)),
               ];
-              await takeTurns(
+              const times = await takeTurns(
                 contenders.map(({ run }) => run),
                 fresh,
                 ROUNDS,
               );
-              const reports = contenders.map(({ report }) => report());
+              const reports = contenders.map(({ report }, at) => report(times[at]));
               const theirs = reports.at(-1);
               for (const ours of reports) console.log(ours === theirs ? line(ours) : line(ours) + ratios(ours, theirs));
             } finally {

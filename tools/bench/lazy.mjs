@@ -14,7 +14,7 @@ import { startFaultProxy } from "@lamella/oci-client/testing";
 import { lazyImageNeeds, missing, withLazyImage } from "@lamella/oracles";
 
 import { withFreshFileSystem } from "./fresh-file-system.mjs";
-import { startProcess } from "./process-up.mjs";
+import { CALLS_BEFORE, startProcess } from "./process-up.mjs";
 import { median } from "./rounds.mjs";
 
 const LAZY_PROCESS = fileURLToPath(new URL("lazy-process.mjs", import.meta.url));
@@ -22,8 +22,6 @@ const LAMELLA = fileURLToPath(import.meta.resolve("../../apps/cli/dist/lamella.m
 const FILE = "usr/lib/os-release";
 const LATENCIES_MS = [0, 20, 100];
 const ROUNDS = 3;
-/** A daemon has mounted something before; code that has run once or twice only is still slow. */
-const CALLS_BEFORE = 3;
 
 export async function benchLazy() {
   const withoutPeer = missing(lazyImageNeeds);

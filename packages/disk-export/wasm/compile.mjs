@@ -5,6 +5,7 @@ import asc from "assemblyscript/asc";
 
 const SOURCE = "lz4-encoder.ts";
 const OUTPUT = "lz4-encoder.wasm";
+/** The memory has the pages that the source lays out. */
 const OPTIONS = ["-O3", "--noAssert", "--runtime", "stub", "--initialMemory", "35"];
 
 let compiled = new Uint8Array();

@@ -24,12 +24,6 @@ const ENDING_BYTES: u32 = 1 + LAST_MATCH_START - MATCH_MIN;
 const HASH_FACTOR: u32 = 0x9e3779b1;
 /** The more bytes without a match, the longer the steps: one byte longer for every 2^5 steps. */
 const PATIENCE_BITS: u32 = 5;
-const PLACES_MAX: u32 = 0x7fffffff;
-
-/*
- * Places are counted through all calls, so that those of an earlier call are told by being below `base` and the table needs no clearing: place = address + bias.
- */
-let base: u32 = 1;
 
 /** Bytes of the input that the last block holds. */
 export let consumed: u32 = 0;
@@ -41,13 +35,8 @@ export function encode(startOffset: u32, endOffset: u32, limit: u32): u32 {
   const outEnd = OUTPUT + limit;
   const matchEnd = end - LAST_LITERALS;
   const searchEnd = end - LAST_MATCH_START;
-  if (base + (end - start) >= PLACES_MAX) {
-    memory.fill(0, 0, TABLE_BYTES);
-    base = 1;
-  }
-  const lowestPlace = base;
-  const bias = base - start;
-  base += end - start;
+  // An address is never 0: that stands for none.
+  memory.fill(0, 0, TABLE_BYTES);
 
   let anchor = start;
   let at = start;
@@ -56,10 +45,9 @@ export function encode(startOffset: u32, endOffset: u32, limit: u32): u32 {
   while (at <= searchEnd) {
     const first = load<u32>(at);
     const slot = slotOf(first);
-    const place = load<u32>(slot);
-    store<u32>(slot, at + bias);
-    let from = place - bias;
-    if (place < lowestPlace || at - from > DISTANCE_MAX || load<u32>(from) != first) {
+    let from = load<u32>(slot);
+    store<u32>(slot, at);
+    if (from == 0 || at - from > DISTANCE_MAX || load<u32>(from) != first) {
       at += steps++ >> PATIENCE_BITS;
       continue;
     }
@@ -86,7 +74,7 @@ export function encode(startOffset: u32, endOffset: u32, limit: u32): u32 {
     steps = 1 << PATIENCE_BITS;
     if (at > searchEnd) break;
     const inside = at - 2;
-    store<u32>(slotOf(load<u32>(inside)), inside + bias);
+    store<u32>(slotOf(load<u32>(inside)), inside);
   }
 
   // As many literals as fit, with the bytes that count them.

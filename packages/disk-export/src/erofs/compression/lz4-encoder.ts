@@ -5,14 +5,21 @@ interface Lz4Block {
   readonly bytes: Uint8Array;
 }
 
+/** What of the input goes into a block. */
+interface Lz4Task {
+  readonly start: number;
+  readonly end: number;
+  /** The block has at most this many bytes: from 16 to 1 MiB. */
+  readonly limit: number;
+}
+
 export interface Lz4Encoder {
   /** Takes what the next blocks are made of: at most 1 MiB. */
   load(input: Uint8Array): void;
   /**
-   * Encodes the input from `start` on, as much as fits into one block of at most `limit` bytes (LZ4 block format, no dictionary). The block depends on these
-   * bytes and on `limit`, from 16 to 1 MiB, alone.
+   * Encodes as much of the input as fits into one block (LZ4 block format, no dictionary). The block depends on the bytes from `start` to `end` and on `limit` alone.
    */
-  encode(start: number, limit: number): Lz4Block;
+  encode(task: Lz4Task): Lz4Block;
 }
 
 /** What `wasm/lz4-encoder.ts` exports. */
@@ -42,15 +49,11 @@ export function createLz4Encoder(module: string): Lz4Encoder {
   const memory = new Uint8Array(wasm.memory.buffer);
   const input = memory.subarray(wasm.INPUT.value, wasm.INPUT.value + wasm.ROOM.value);
   const output = memory.subarray(wasm.OUTPUT.value, wasm.OUTPUT.value + wasm.ROOM.value);
-  let inputLength = 0;
 
   return {
-    load(bytes) {
-      input.set(bytes);
-      inputLength = bytes.length;
-    },
-    encode(start, limit) {
-      const length = wasm.encode(start, inputLength, limit);
+    load: (bytes) => input.set(bytes),
+    encode({ start, end, limit }) {
+      const length = wasm.encode(start, end, limit);
       return { consumed: wasm.consumed.value, bytes: output.subarray(0, length) };
     },
   };

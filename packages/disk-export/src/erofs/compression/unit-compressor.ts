@@ -10,6 +10,7 @@ export type CompressionAlgorithm = "lz4" | "deflate" | "zstd";
  */
 export interface CompressionJob {
   readonly algorithm: CompressionAlgorithm;
+  /** At most 1 MiB. */
   readonly input: ArrayBuffer;
   readonly lengths: readonly number[];
   /** Has room for as many blocks as the units take uncompressed. */
@@ -50,12 +51,11 @@ export function createUnitCompressor(encoder: Lz4Encoder, zlib: typeof Zlib): Un
     const target = new Uint8Array(output);
     const compressExtent = algorithm === "lz4" ? compressLz4 : compressPart;
     let out = 0;
-    let unitStart = 0;
     let extents: number[] = [];
 
     function compressLz4(start: number, end: number): number {
       const limit = Math.min(LZ4_BYTES, BLOCK * (blocksOf(end - start) - 1));
-      const { consumed, bytes } = encoder.encode(start - unitStart, limit);
+      const { consumed, bytes } = encoder.encode({ start, end, limit });
       const blocks = blocksOf(bytes.length);
       if (consumed < end - start && consumed <= blocks * BLOCK) return 0;
       putAtEnd(bytes, blocks);
@@ -115,13 +115,12 @@ export function createUnitCompressor(encoder: Lz4Encoder, zlib: typeof Zlib): Un
       return Math.ceil(bytes / BLOCK);
     }
 
+    if (algorithm === "lz4") encoder.load(source);
     const results: number[][] = [];
     let start = 0;
     for (const length of lengths) {
       extents = [];
-      unitStart = start;
       const end = start + length;
-      if (algorithm === "lz4") encoder.load(source.subarray(start, end));
       while (start < end) {
         const consumed = end - start > BLOCK ? compressExtent(start, end) : 0;
         start += consumed > 0 ? consumed : storePlain(start, end);
